@@ -1,0 +1,78 @@
+"""The declarative base, column types and engines of the hub's PostgreSQL database."""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Engine, ForeignKey, Identity, LargeBinary, MetaData, Numeric, Text, create_engine
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.kernel.errors import ConfigError
+from models.kernel.settings import settings
+
+DRIVER = "postgresql+psycopg2"
+
+
+class Base(DeclarativeBase):
+    """Every table of the hub. There are no relationships: what a page needs, its query names."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(table_name)s_%(column_0_N_name)s_index",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+    type_annotation_map = {
+        str: Text,
+        int: BigInteger,
+        datetime: TIMESTAMP(timezone=True),
+        Decimal: Numeric,
+        bytes: LargeBinary,
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+class TenantRow:
+    """The two columns every tenant table begins with; together they are its primary key."""
+
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"), primary_key=True, sort_order=-2)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True, sort_order=-1)
+
+
+def driver_url(url: str) -> URL:
+    """The URL with the driver we ship, whatever common spelling of PostgreSQL it came in."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("a database URL is not readable; expected postgresql://user:password@host:port/name") from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ConfigError("only PostgreSQL 15 or later is supported")
+    return parsed.set(drivername=DRIVER)
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """The application role's engine; one per process, its pool opened on first use."""
+    config = settings()
+    return create_engine(
+        driver_url(config.required("database_url")),
+        pool_size=config.database_pool_size,
+        max_overflow=config.database_pool_size,
+        pool_pre_ping=True,
+        connect_args={"application_name": "labwire", "connect_timeout": 5, "options": "-c timezone=UTC"},
+    )
+
+
+@lru_cache(maxsize=1)
+def owner_engine() -> Engine:
+    """The owner's engine, for migrations and the command line alone."""
+    return create_engine(driver_url(settings().required("database_owner_url")), pool_size=1)

@@ -1,0 +1,71 @@
+"""The one tree of errors, sorted by what the caller should do about them.
+
+Messages carry ids and field names, never values: they end in logs, in Prefect's database and in answers to clients.
+"""
+
+
+class LabwireError(Exception):
+    """Anything the hub raises on purpose."""
+
+
+class ConfigError(LabwireError):
+    """The installation is set up wrongly; a person must change a setting before anything else helps."""
+
+
+class RetryableError(LabwireError):
+    """Failed for now: the same call may succeed later. The only class that is ever retried.
+
+    `retry_after_seconds` is what the outside system asked for, if it said so.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class HeldError(LabwireError):
+    """The data was kept, but not let through; `rule` names the rule that holds it."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class RefusedError(LabwireError):
+    """The request is wrong and stays wrong: never retried. `field` names the offending field where there is one."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidError(RefusedError):
+    """A field's content is not acceptable (422)."""
+
+
+class UnauthenticatedError(RefusedError):
+    """Nobody we know is asking (401)."""
+
+
+class ForbiddenError(RefusedError):
+    """Known, but not allowed to do this (403)."""
+
+
+class NotFoundError(RefusedError):
+    """No such thing in the caller's tenant (404)."""
+
+
+class ConflictError(RefusedError):
+    """Not possible in the present state, or the page was stale (409)."""
+
+
+class RateLimitedError(RefusedError):
+    """Too many requests (429); `retry_after_seconds` says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownOutcomeError(LabwireError):
+    """A request went out and no answer came: the outside system may or may not have acted on it."""

@@ -1,0 +1,129 @@
+"""Every setting of the hub, read from the environment (prefix LABWIRE_) and from the state folder's `environment` file.
+
+The launcher writes that file (mode 0600) for the embedded default, so that any process started with the same
+LABWIRE_STATE_DIR finds the same database and keys. What the environment says wins over the file.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.kernel.errors import ConfigError
+
+SAMPLE_VALUES = frozenset({"changeme", "change-me", "secret", "password", "labwire", "example", "test"})
+MINIMUM_KEY_BYTES = 32
+
+
+class Settings(BaseSettings):
+    """One field per setting; units are in the names. No secret has a default."""
+
+    model_config = SettingsConfigDict(env_prefix="LABWIRE_", extra="ignore", frozen=True)
+
+    state_dir: Path = Path(".labwire")
+    is_demo: bool = Field(default=False, alias="LABWIRE_DEMO")
+
+    database_url: SecretStr | None = None
+    database_owner_url: SecretStr | None = None
+    database_pool_size: int = 5
+
+    secret_key: SecretStr | None = None
+    """Hex, at least 32 bytes: encrypts secrets kept in the database (AES-256-GCM)."""
+    audit_key: SecretStr | None = None
+    """Hex, at least 32 bytes: authenticates audit rows (HMAC-SHA-256)."""
+    audit_head_dir: Path | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    api_processes: int = 1
+    public_url: str = ""
+    """The address people reach the pages under; empty: http://api_host:api_port."""
+    trusted_proxies: str = ""
+    """Comma-separated addresses or networks whose X-Forwarded-For is believed."""
+
+    prefect_port: int = 4200
+    prefect_database_url: SecretStr | None = None
+    prefect_auth_string: SecretStr | None = None
+    """`user:password` of the Prefect server; the launcher makes one for the embedded default."""
+    prefect_api_url: str = ""
+    """The REST address of the Prefect server; empty: the one `labwire up` starts."""
+    work_pool: str = "labwire"
+
+    smtp_host: str = ""
+    smtp_port: int = 25
+    smtp_user: str = ""
+    smtp_password: SecretStr | None = None
+    smtp_starttls: bool = False
+    smtp_timeout_seconds: float = 10
+    mail_from: str = "labwire@localhost"
+    mailbox_url: str = ""
+    """Where the demo's mail can be read; empty outside the demo."""
+
+    instrument_api_timeout: float = 10
+    """Seconds an instrument may take to answer where its own record does not say otherwise."""
+    outside_ca_file: Path | None = None
+    """A private certificate authority (PEM) trusted for outside systems besides the public ones."""
+    submission_attempts: int = 5
+    delivery_attempts: int = 8
+
+    session_hours: float = 12
+    session_idle_minutes: float = 60
+    password_reset_minutes: float = 30
+    login_attempts: int = 5
+    login_lock_minutes: float = 15
+
+    @model_validator(mode="after")
+    def _absolute_state_dir(self) -> Self:
+        object.__setattr__(self, "state_dir", self.state_dir.expanduser().absolute())
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The public address of the pages, without a slash at its end."""
+        return (self.public_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+
+    def required(self, name: str) -> str:
+        """The setting `name` as text, or ConfigError naming its variable; secrets are refused when they are samples."""
+        value = getattr(self, name)
+        variable = f"LABWIRE_{name.upper()}"
+        if value in (None, ""):
+            raise ConfigError(f"{variable} is not set")
+        if isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            if not self.is_demo and text.strip().lower() in SAMPLE_VALUES:
+                raise ConfigError(f"{variable} holds a sample value; generate one (for example: openssl rand -hex 32)")
+            return text
+        return str(value)
+
+    def key(self, name: str) -> bytes:
+        """The key setting `name` (hex, at least 32 bytes) as bytes."""
+        variable = f"LABWIRE_{name.upper()}"
+        try:
+            key = bytes.fromhex(self.required(name))
+        except ValueError:
+            raise ConfigError(f"{variable} is not hexadecimal") from None
+        if len(key) < MINIMUM_KEY_BYTES or len(set(key)) < 8:
+            raise ConfigError(f"{variable} needs {MINIMUM_KEY_BYTES} random bytes in hexadecimal")
+        return key
+
+
+def read_settings(state_dir: Path | None = None) -> Settings:
+    """Settings from the environment and the state folder's `environment` file, uncached."""
+    folder = state_dir or Path(os.environ.get("LABWIRE_STATE_DIR", ".labwire"))
+    file = folder.expanduser().absolute() / "environment"
+    try:
+        if state_dir is None:
+            return Settings(_env_file=file)
+        return Settings(_env_file=file, state_dir=state_dir)
+    except ValidationError as error:
+        fields = ", ".join(".".join(str(part) for part in problem["loc"]) for problem in error.errors())
+        raise ConfigError(f"settings not acceptable: {fields}") from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read once; `settings.cache_clear()` forgets them."""
+    return read_settings()

@@ -1,0 +1,51 @@
+"""The only ways into the database: a session bound to one tenant, and a few that are bound to none.
+
+Row-level security compares every row with the setting `labwire.tenant_id` of the running transaction.
+A session that never set it sees no tenant's rows at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.kernel.db import engine, owner_engine
+
+_SWITCH = text("SELECT set_config('labwire.tenant_id', :tenant_id, true)")
+
+
+@contextmanager
+def tenant_session(tenant_id: int) -> Iterator[Session]:
+    """One transaction of one tenant: committed once when the block ends, rolled back when it raises."""
+    with Session(engine(), expire_on_commit=False) as session, session.begin():
+        switch_tenant(session, tenant_id)
+        yield session
+
+
+@contextmanager
+def group_session() -> Iterator[Session]:
+    """One transaction over several tenants: call `switch_tenant` before each tenant's statements."""
+    with Session(engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def switch_tenant(session: Session, tenant_id: int) -> None:
+    """Write out what is pending for the tenant so far, then bind the running transaction to `tenant_id`."""
+    session.flush()
+    session.expunge_all()
+    session.execute(_SWITCH, {"tenant_id": str(tenant_id)})
+
+
+@contextmanager
+def registry_session() -> Iterator[Session]:
+    """A transaction without a tenant: it can call the `registry_` functions and sees no tenant's rows."""
+    with Session(engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def owner_session() -> Iterator[Session]:
+    """A transaction of the owner, for the command line: it creates tenants and verifies all of them."""
+    with Session(owner_engine(), expire_on_commit=False) as session, session.begin():
+        yield session

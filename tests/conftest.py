@@ -1,0 +1,146 @@
+"""A real PostgreSQL for every test process, and a fresh database, built by the migrations, for every test that asks."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from deployments.launcher import postgres
+from models.kernel import db
+from models.kernel.settings import settings
+from models.migrations.apply import prepare_roles, upgrade
+
+OWNER_PASSWORD = "owner-password-of-the-tests"
+APP_PASSWORD = "application-password-of-the-tests"
+TEMPLATE = "labwire_template"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One test's database: the URLs of the application role, of the owner and of the superuser."""
+
+    name: str
+    app_url: str
+    owner_url: str
+    superuser_url: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """The PostgreSQL the tests run on: ours, or the one LABWIRE_TEST_SUPERUSER_URL points to."""
+
+    superuser_url: str
+
+    def url(self, user: str, password: str, database: str) -> str:
+        parts = db.driver_url(self.superuser_url).set(
+            drivername="postgresql", username=user, password=password, database=database
+        )
+        return parts.render_as_string(hide_password=False)
+
+    def superuser(self, database: str) -> str:
+        parts = db.driver_url(self.superuser_url).set(drivername="postgresql", database=database)
+        return parts.render_as_string(hide_password=False)
+
+    def run(self, statement: sql.Composed) -> None:
+        connection = psycopg2.connect(self.superuser_url)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Every process's state, Prefect's included, lies in a folder of the test run; nothing is read from outside it."""
+    folder = tmp_path_factory.mktemp("state")
+    for name in [name for name in os.environ if name.startswith(("LABWIRE_", "PREFECT_"))]:
+        if not name.startswith(("LABWIRE_TEST_", "LABWIRE_REQUIRE_")):
+            del os.environ[name]
+    (folder / "tmp").mkdir()
+    os.environ |= {
+        "LABWIRE_STATE_DIR": str(folder),
+        "LABWIRE_SECRET_KEY": secrets.token_hex(32),
+        "LABWIRE_AUDIT_KEY": secrets.token_hex(32),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+    settings.cache_clear()
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A server of this test process alone, with the roles and a migrated template database."""
+    given = os.environ.get("LABWIRE_TEST_SUPERUSER_URL")
+    if given:
+        yield _with_template(Server(given))
+        return
+    home = Path(tempfile.mkdtemp(prefix="labwire-test-postgres-"))
+    try:
+        cluster = postgres.Cluster(home, postgres.free_port())
+        postgres.prepare(cluster)
+        process = subprocess.Popen(
+            postgres.command(cluster, durable=False),
+            preexec_fn=postgres.become(postgres.server_user()),
+            cwd="/",
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            postgres.wait_until_ready(cluster.superuser_url)
+            yield _with_template(Server(cluster.superuser_url))
+        finally:
+            process.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for clients
+            process.wait(10)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _with_template(server: Server) -> Server:
+    template = sql.Identifier(TEMPLATE)
+    server.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(template))
+    prepare_roles(
+        server.superuser_url, owner_password=OWNER_PASSWORD, app_password=APP_PASSWORD, database=TEMPLATE
+    )
+    upgrade(server.url("labwire_owner", OWNER_PASSWORD, TEMPLATE))
+    return server
+
+
+@pytest.fixture
+def database(postgres_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A fresh migrated database, to which the settings of this process point."""
+    name = f"labwire_{secrets.token_hex(6)}"
+    identifier = sql.Identifier(name)
+    postgres_server.run(
+        sql.SQL("CREATE DATABASE {} OWNER labwire_owner TEMPLATE {}").format(identifier, sql.Identifier(TEMPLATE))
+    )
+    made = Database(
+        name=name,
+        app_url=postgres_server.url("labwire_app", APP_PASSWORD, name),
+        owner_url=postgres_server.url("labwire_owner", OWNER_PASSWORD, name),
+        superuser_url=postgres_server.superuser(name),
+    )
+    monkeypatch.setenv("LABWIRE_DATABASE_URL", made.app_url)
+    monkeypatch.setenv("LABWIRE_DATABASE_OWNER_URL", made.owner_url)
+    _forget_engines()
+    yield made
+    _forget_engines()
+    postgres_server.run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+def _forget_engines() -> None:
+    for cached in (db.engine, db.owner_engine):
+        if cached.cache_info().currsize:
+            cached().dispose()
+        cached.cache_clear()
+    settings.cache_clear()
