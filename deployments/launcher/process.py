@@ -1,4 +1,4 @@
-"""What the launcher asks of the kernel: children that die with it, and a way to find every process it is the origin of."""
+"""What the launcher asks of the kernel: children that die with it, and how to find every process it gave rise to."""
 
 import ctypes
 import os
@@ -15,14 +15,14 @@ _libc = ctypes.CDLL(None)
 
 
 def die_with_parent(parent: int, ending: signal.Signals = signal.SIGKILL) -> None:
-    """Called in a new child: have the kernel end it by `ending` when its parent dies, also if that has happened already."""
+    """Called in a new child: have the kernel send `ending` when its parent dies, also if that has happened already."""
     _libc.prctl(PR_SET_PDEATHSIG, ending)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def child_setup(ending: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """A `preexec_fn`: the child leads its own session, so that a Ctrl-C reaches the launcher alone, and dies with it."""
+    """A `preexec_fn`: the child leads its own session, so a Ctrl-C reaches the launcher alone, and dies with it."""
     parent = os.getpid()
 
     def prepare_child() -> None:
@@ -48,7 +48,7 @@ def members(session: str) -> list[int]:
 
 
 def end_session(session: str, *, spare: Iterable[int] = (), grace_seconds: float = 5) -> int:
-    """End every member of the session but `spare`: SIGTERM, then SIGKILL once the grace is over. How many there were."""
+    """End every member of the session but `spare`: SIGTERM, SIGKILL once the grace is over. How many there were."""
     kept = set(spare)
     seen: set[int] = set()
     deadline = time.monotonic() + grace_seconds

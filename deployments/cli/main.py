@@ -1,0 +1,20 @@
+"""The `labwire` command. Another area's commands are one line here: `app.add_typer(orders.app, name="order")`."""
+
+import typer
+
+from deployments.cli import demo, hub
+
+app = typer.Typer(
+    name="labwire",
+    help="The integration hub of a laboratory and clinic.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# Commands at the top level: up, status, logs, deploy, prefect; demo.
+app.add_typer(hub.app)
+app.add_typer(demo.app)
+
+if __name__ == "__main__":
+    app()
