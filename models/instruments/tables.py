@@ -84,7 +84,10 @@ class EquipmentCheck(TenantRow, Base):
 
 
 class Assignment(TenantRow, Base):
-    """One test to be done on one sample. `version` grows with every change: a stale page is refused."""
+    """One test to be done on one sample. `version` grows with every change: a stale page is refused.
+
+    `ordered_at` is when the present run was ordered: no result of it can be older.
+    """
 
     __tablename__ = "assignment"
     __table_args__ = (
@@ -101,7 +104,11 @@ class Assignment(TenantRow, Base):
         Index(None, "tenant_id", "status", "id"),
         Index(None, "tenant_id", "sample_id"),
         Index(None, "tenant_id", "patient_id", "test_id"),
-        Index("assignment_poll_index", "tenant_id", "next_poll_at", postgresql_where=text("status IN ('Q', 'I')")),
+        Index(
+            "assignment_poll_index",
+            *("tenant_id", "equipment_id", "next_poll_at"),
+            postgresql_where=text("status IN ('Q', 'I')"),
+        ),
     )
 
     patient_id: Mapped[int]
@@ -117,6 +124,7 @@ class Assignment(TenantRow, Base):
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_by: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    ordered_at: Mapped[datetime] = mapped_column(server_default=NOW)
     queue_id: Mapped[str | None]
     queue_position: Mapped[int | None]
     queued_at: Mapped[datetime | None]
@@ -137,7 +145,8 @@ class Assignment(TenantRow, Base):
 class Result(TenantRow, Base):
     """One version of an assignment's result; a correction is a new version and the old one stays.
 
-    `raw_value` is as received. Ranges are kept as they were when the flag was set.
+    `raw_value` is as received. Ranges are kept as they were when the flag was set. The version that was released last
+    is what doctors see, until a correction of it is released in turn.
     """
 
     __tablename__ = "result"
@@ -145,6 +154,7 @@ class Result(TenantRow, Base):
         references("assignment"),
         references("instrument_message", "message_id"),
         ForeignKeyConstraint(["tenant_id", "entered_by"], ["app_user.tenant_id", "app_user.id"]),
+        ForeignKeyConstraint(["tenant_id", "released_by"], ["app_user.tenant_id", "app_user.id"]),
         UniqueConstraint("tenant_id", "assignment_id", "version"),
         CheckConstraint("source IN ('instrument', 'push', 'manual')", name="source"),
     )
@@ -168,6 +178,8 @@ class Result(TenantRow, Base):
     entered_by: Mapped[int | None]
     message_id: Mapped[int | None]
     reason: Mapped[str | None]
+    released_at: Mapped[datetime | None]
+    released_by: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
@@ -219,6 +231,7 @@ class InstrumentMessage(TenantRow, Base):
         ),
         CheckConstraint("kind IN ('result', 'push')", name="kind"),
         Index("instrument_message_open_index", "tenant_id", "id", postgresql_where=text("processed_at IS NULL")),
+        Index(None, "tenant_id", "equipment_id", "sha256"),
     )
 
     equipment_id: Mapped[int]

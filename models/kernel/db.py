@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Engine, ForeignKey, Identity, LargeBinary, MetaData, Numeric, Text, create_engine
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
@@ -29,7 +29,7 @@ class Base(DeclarativeBase):
             "pk": "%(table_name)s_pkey",
         }
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
         int: BigInteger,
         datetime: TIMESTAMP(timezone=True),
@@ -53,7 +53,9 @@ def driver_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ConfigError("a database URL is not readable; expected postgresql://user:password@host:port/name") from None
+        raise ConfigError(
+            "a database URL is not readable; expected postgresql://user:password@host:port/name"
+        ) from None
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ConfigError("only PostgreSQL 15 or later is supported")
     return parsed.set(drivername=DRIVER)
@@ -68,6 +70,7 @@ def engine() -> Engine:
         pool_size=config.database_pool_size,
         max_overflow=config.database_pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are patient data, and errors end in logs
         connect_args={"application_name": "labwire", "connect_timeout": 5, "options": "-c timezone=UTC"},
     )
 
@@ -75,4 +78,4 @@ def engine() -> Engine:
 @lru_cache(maxsize=1)
 def owner_engine() -> Engine:
     """The owner's engine, for migrations and the command line alone."""
-    return create_engine(driver_url(settings().required("database_owner_url")), pool_size=1)
+    return create_engine(driver_url(settings().required("database_owner_url")), pool_size=1, hide_parameters=True)

@@ -23,6 +23,10 @@ class RetryableError(LabwireError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UnavailableError(RetryableError):
+    """The outside system as a whole cannot be reached: nothing was sent, and nothing else for it need be tried now."""
+
+
 class HeldError(LabwireError):
     """The data was kept, but not let through; `rule` names the rule that holds it."""
 
@@ -52,7 +56,14 @@ class ForbiddenError(RefusedError):
 
 
 class NotFoundError(RefusedError):
-    """No such thing in the caller's tenant (404)."""
+    """No such thing in the caller's tenant (404). `resource` (a table) and `resource_id` say what was asked for."""
+
+    def __init__(
+        self, message: str, *, field: str | None = None, resource: str | None = None, resource_id: int | None = None
+    ) -> None:
+        super().__init__(message, field=field)
+        self.resource = resource
+        self.resource_id = resource_id
 
 
 class ConflictError(RefusedError):

@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from models.kernel.errors import ConflictError, NotFoundError
+from models.kernel.audit import Action, Actor, record
+from models.kernel.errors import ConflictError, InvalidError, NotFoundError
 from models.kernel.tables import Delivery, OutboxEvent
 
 REPLAYABLE = ("dead", "unknown", "done", "skipped")
+SKIPPABLE = ("dead", "unknown")
 LEASE_SECONDS = 120
 
 
@@ -127,6 +129,22 @@ def claim(session: Session, tenant_id: int, destination: str, *, owner: str, mos
     return [Leased(*row) for row in rows]
 
 
+RELEASE = text("""
+UPDATE delivery SET state = 'due', lease_owner = NULL, leased_until = NULL,
+       next_attempt_at = COALESCE(CAST(:next_attempt_at AS timestamptz), next_attempt_at)
+WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND state = 'leased' AND lease_owner = :owner AND sent_at IS NULL
+RETURNING id
+""")
+
+
+def release(
+    session: Session, tenant_id: int, ids: Sequence[int], *, owner: str, next_attempt_at: datetime | None = None
+) -> set[int]:
+    """Give claims back unsent, their attempts not counted: due again at once or at `next_attempt_at`."""
+    values = {"tenant_id": tenant_id, "ids": list(ids), "owner": owner, "next_attempt_at": next_attempt_at}
+    return set(session.scalars(RELEASE, values)) if ids else set()
+
+
 INTEND = text("""
 UPDATE delivery SET sent_at = clock_timestamp(), attempts = attempts + 1,
        leased_until = now() + make_interval(secs => :lease_seconds)
@@ -138,6 +156,17 @@ def intend(session: Session, tenant_id: int, ids: Sequence[int], *, owner: str) 
     """Record that these are about to be sent; commit before sending. Those whose lease was lost are left out."""
     values = {"tenant_id": tenant_id, "ids": list(ids), "owner": owner, "lease_seconds": LEASE_SECONDS}
     return set(session.scalars(INTEND, values))
+
+
+STILL_OURS = text("""
+SELECT id FROM delivery
+WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND state = 'leased' AND lease_owner = :owner ORDER BY id FOR UPDATE
+""")
+
+
+def still_ours(session: Session, tenant_id: int, ids: Sequence[int], *, owner: str) -> set[int]:
+    """Which of these we still hold; they are locked, so they stay ours until the transaction ends."""
+    return set(session.scalars(STILL_OURS, {"tenant_id": tenant_id, "ids": list(ids), "owner": owner}))
 
 
 ANSWER = text("""
@@ -164,27 +193,35 @@ def record_answers(session: Session, tenant_id: int, answers: Iterable[Answer], 
 
 
 SETTLE = text("""
-UPDATE delivery SET state = :state, lease_owner = NULL, leased_until = NULL, next_attempt_at = now(),
+UPDATE delivery SET state = CASE WHEN attempts < :most_attempts THEN :state ELSE :last_state END,
+       lease_owner = NULL, leased_until = NULL, next_attempt_at = now(),
        last_answer = 'interrupted after the request went out'
 WHERE tenant_id = :tenant_id AND starts_with(destination, :prefix)
   AND state = 'leased' AND leased_until <= now() AND sent_at IS NOT NULL
 RETURNING id, entity
 """)
+NO_LIMIT = 2**31 - 1
 
 
 def settle_interrupted(
-    session: Session, tenant_id: int, destination: str, *, may_resend: bool
+    session: Session, tenant_id: int, destination: str, *, may_resend: bool, most_attempts: int = NO_LIMIT
 ) -> list[tuple[int, str]]:
-    """End expired leases whose send was interrupted: due again where the receiver drops doubles, else unknown."""
-    values = {"tenant_id": tenant_id, "prefix": destination, "state": "due" if may_resend else "unknown"}
-    return [(row.id, row.entity) for row in session.execute(SETTLE, values)]
+    """End expired leases whose send was interrupted: due again where the receiver drops doubles, else unknown.
+
+    A delivery that was interrupted on its last attempt is dead: what kills its sender must not do so for ever.
+    """
+    state, last_state = ("due", "dead") if may_resend else ("unknown", "unknown")
+    values = {"tenant_id": tenant_id, "prefix": destination, "state": state, "last_state": last_state}
+    rows = session.execute(SETTLE, values | {"most_attempts": most_attempts})
+    return [(row.id, row.entity) for row in rows]
 
 
-def replay(session: Session, tenant_id: int, delivery_id: int) -> Delivery:
+def replay(session: Session, tenant_id: int, delivery_id: int, *, actor: Actor) -> Delivery:
     """Make one finished delivery due again, with its attempts counted anew; ConflictError while it is under way."""
     delivery = _locked(session, tenant_id, delivery_id)
     if delivery.state not in REPLAYABLE:
         raise ConflictError(f"delivery {delivery_id} is {delivery.state}; only a finished one can be replayed")
+    _audit(session, delivery, actor, "delivery.replay", {"state": [delivery.state, "due"]})
     delivery.state = "due"
     delivery.attempts = 0
     delivery.sent_at = None
@@ -193,15 +230,24 @@ def replay(session: Session, tenant_id: int, delivery_id: int) -> Delivery:
     return delivery
 
 
-def skip(session: Session, tenant_id: int, delivery_id: int, *, reason: str) -> Delivery:
+def skip(session: Session, tenant_id: int, delivery_id: int, *, reason: str, actor: Actor) -> Delivery:
     """Give up a dead or unknown delivery, so that later ones of its entity may go; the reason is kept as its answer."""
+    reason = reason.strip()
+    if not reason:
+        raise InvalidError("a reason is needed", field="reason")
     delivery = _locked(session, tenant_id, delivery_id)
-    if delivery.state not in ("dead", "unknown"):
+    if delivery.state not in SKIPPABLE:
         raise ConflictError(f"delivery {delivery_id} is {delivery.state}; only a dead or unknown one can be skipped")
+    _audit(session, delivery, actor, "delivery.skip", {"state": [delivery.state, "skipped"], "reason": reason})
     delivery.state = "skipped"
     delivery.last_answer = f"skipped: {reason}"
     session.flush()
     return delivery
+
+
+def _audit(session: Session, delivery: Delivery, actor: Actor, action: str, changes: dict[str, Any]) -> None:
+    about = {"destination": delivery.destination, "entity": delivery.entity, **changes}
+    record(session, delivery.tenant_id, actor, Action(action, "delivery", delivery.id, about))
 
 
 def _locked(session: Session, tenant_id: int, delivery_id: int) -> Delivery:

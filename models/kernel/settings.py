@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     api_processes: int = 1
     public_url: str = ""
     """The address people reach the pages under; empty: http://api_host:api_port."""
+    debug_errors: bool = False
+    """Errors with their values in the server's log, for developers: never where there are real patients."""
     trusted_proxies: str = ""
     """Comma-separated addresses or networks whose X-Forwarded-For is believed."""
 

@@ -4,8 +4,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, SmallInteger
-from sqlalchemy import UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.kernel.db import Base, TenantRow
@@ -85,11 +94,18 @@ class Delivery(TenantRow, Base):
         ForeignKeyConstraint(["tenant_id", "event_id"], ["outbox_event.tenant_id", "outbox_event.id"]),
         UniqueConstraint("tenant_id", "event_id", "destination"),
         CheckConstraint("state IN ('due', 'leased', 'done', 'unknown', 'dead', 'skipped')", name="state"),
-        Index("delivery_open_index", "tenant_id", "next_attempt_at", postgresql_where=text("state IN ('due', 'leased')")),
+        Index(
+            "delivery_open_index", "tenant_id", "next_attempt_at", postgresql_where=text("state IN ('due', 'leased')")
+        ),
         Index(
             "delivery_order_index",
             *("tenant_id", "destination", "entity", "id"),
             postgresql_where=text("state NOT IN ('done', 'skipped')"),
+        ),
+        Index(
+            "delivery_claim_index",
+            *("tenant_id", "destination", "priority", "id"),
+            postgresql_where=text("state IN ('due', 'leased')"),
         ),
         Index(None, "tenant_id", "state", "id"),
     )

@@ -6,13 +6,36 @@ A session that never set it sees no tenant's rows at all.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.kernel.db import engine, owner_engine
+from models.kernel.errors import NotFoundError
 
 _SWITCH = text("SELECT set_config('labwire.tenant_id', :tenant_id, true)")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTenant:
+    """What everybody may know of an active tenant; `time_zone` is an IANA name."""
+
+    id: int
+    slug: str
+    name: str
+    time_zone: str
+
+
+def known_tenants(slug: str = "") -> list[KnownTenant]:
+    """The active tenants, or the one of that slug; NotFoundError when there is none of that slug."""
+    with registry_session() as session:
+        rows = session.execute(text("SELECT id, slug, name, time_zone FROM registry_tenants()"))
+        tenants = [KnownTenant(*row) for row in rows]
+    chosen = [tenant for tenant in tenants if tenant.slug == slug] if slug else tenants
+    if slug and not chosen:
+        raise NotFoundError("no active tenant of that slug", field="tenant")
+    return chosen
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Roles and schema: what has to exist before the hub can run. Safe to repeat."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import psycopg2
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg2 import sql
 
 FOLDER = Path(__file__).parent
@@ -32,6 +34,12 @@ def prepare_roles(superuser_url: str, *, owner_password: str, app_password: str,
 def upgrade(owner_url: str, revision: str = "head") -> None:
     """Bring the schema to `revision`, as the owner, with lock and statement time-outs."""
     command.upgrade(_config(owner_url), revision)
+
+
+@lru_cache(maxsize=1)
+def head() -> str | None:
+    """The newest revision this version of the code knows."""
+    return ScriptDirectory(str(FOLDER)).get_current_head()
 
 
 def _config(owner_url: str) -> Config:

@@ -144,6 +144,13 @@ def create_tables() -> None:
         postgresql_where=sa.text("state IN ('due', 'leased')"),
     )
     op.create_index(
+        "delivery_claim_index",
+        "delivery",
+        ["tenant_id", "destination", "priority", "id"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('due', 'leased')"),
+    )
+    op.create_index(
         "delivery_order_index",
         "delivery",
         ["tenant_id", "destination", "entity", "id"],

@@ -155,6 +155,7 @@ def protect() -> None:
     """Row-level security, rights, and the functions that look across tenants."""
     for table in ("app_user", "user_session", "api_token", "password_reset", "patient", "patient_identifier"):
         secure(table)
+    op.execute("GRANT SELECT ON alembic_version TO labwire_app")  # readiness compares it with the code
     let_registry_read("app_user", "tenant_id, id, email")
     let_registry_read("user_session", "tenant_id, id, token_hash")
     let_registry_read("api_token", "tenant_id, id, token_hash")

@@ -12,11 +12,11 @@ down_revision = "0002"
 TABLES = (
     *("department", "equipment", "equipment_key", "equipment_check", "test_definition", "reference_range", "panel"),
     *("panel_test", "assignment", "result", "verification", "assignment_comment", "instrument_message"),
-    *("held_result", "stale_notice"),
+    *("held_result", "stale_notice", "idempotency_key"),
 )
 FOREIGN = (
     *("patient", "app_user", "assignment", "equipment", "department", "held_result", "test_definition", "panel"),
-    "delivery",
+    *("delivery", "user_session", "api_token"),
 )
 TO_POLL = """
 SELECT t.id FROM tenant t WHERE t.is_active AND (
@@ -86,6 +86,19 @@ def create_tables() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("equipment_pkey")),
         sa.UniqueConstraint("tenant_id", "name", name=op.f("equipment_tenant_id_name_key")),
         sa.UniqueConstraint("tenant_id", "serial_number", name=op.f("equipment_tenant_id_serial_number_key")),
+    )
+    op.create_table(
+        "idempotency_key",
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("content_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", postgresql.JSONB(), nullable=True),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("idempotency_key_tenant_id_fkey")),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("idempotency_key_pkey")),
+        sa.UniqueConstraint("tenant_id", "scope", "key", name=op.f("idempotency_key_tenant_id_scope_key_key")),
     )
     op.create_table(
         "stale_notice",
@@ -208,6 +221,7 @@ def create_tables() -> None:
         sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_by", sa.BigInteger(), nullable=True),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("ordered_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("queue_id", sa.Text(), nullable=True),
         sa.Column("queue_position", sa.BigInteger(), nullable=True),
         sa.Column("queued_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
@@ -263,7 +277,7 @@ def create_tables() -> None:
     op.create_index(
         "assignment_poll_index",
         "assignment",
-        ["tenant_id", "next_poll_at"],
+        ["tenant_id", "equipment_id", "next_poll_at"],
         unique=False,
         postgresql_where=sa.text("status IN ('Q', 'I')"),
     )
@@ -388,6 +402,12 @@ def create_tables() -> None:
         unique=False,
         postgresql_where=sa.text("processed_at IS NULL"),
     )
+    op.create_index(
+        op.f("instrument_message_tenant_id_equipment_id_sha256_index"),
+        "instrument_message",
+        ["tenant_id", "equipment_id", "sha256"],
+        unique=False,
+    )
     op.create_table(
         "held_result",
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
@@ -448,6 +468,8 @@ def create_tables() -> None:
         sa.Column("entered_by", sa.BigInteger(), nullable=True),
         sa.Column("message_id", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("released_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("released_by", sa.BigInteger(), nullable=True),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("source IN ('instrument', 'push', 'manual')", name=op.f("result_source_check")),
         sa.ForeignKeyConstraint(
@@ -459,6 +481,11 @@ def create_tables() -> None:
             ["tenant_id", "entered_by"],
             ["app_user.tenant_id", "app_user.id"],
             name=op.f("result_tenant_id_entered_by_fkey"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "released_by"],
+            ["app_user.tenant_id", "app_user.id"],
+            name=op.f("result_tenant_id_released_by_fkey"),
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "message_id"],
@@ -503,6 +530,8 @@ def protect() -> None:
     """Row-level security, rights, and the functions that look across tenants."""
     for table in TABLES:
         secure(table)
+    # ids are taken before the rows are written: the request id an instrument sees is made of them
+    op.execute("GRANT USAGE ON SEQUENCE assignment_id_seq TO labwire_app")
     let_registry_read("patient", "tenant_id, id")
     let_registry_read("assignment", "tenant_id, id, status, next_poll_at, poll_leased_until")
     for table in ("equipment", "department", "held_result", "test_definition", "panel"):

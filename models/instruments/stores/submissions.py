@@ -1,0 +1,167 @@
+"""Which submissions are due at which instrument, claiming them, and what a person's replay of one means."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.instruments.rules import Status
+from models.instruments.sending import Order
+from models.instruments.stores.moves import change, lock_assignment
+from models.kernel.audit import Actor
+from models.kernel.errors import ConflictError
+from models.kernel.outbox import LEASE_SECONDS, Leased
+from models.kernel.tables import Delivery, OutboxEvent
+
+# A submission never answered is the business of submit-assignments, also when its first sender was killed; one that
+# was answered with a failure is retried by retry-submissions; a chosen assignment goes at once.
+DUE = """
+(d.state = 'due' AND (d.next_attempt_at <= now() OR CAST(:entity AS text) IS NOT NULL)
+ OR d.state = 'leased' AND d.leased_until <= now() AND d.sent_at IS NULL)
+AND CASE WHEN CAST(:entity AS text) IS NOT NULL THEN d.entity = :entity
+         WHEN :is_retry THEN d.attempts > 0 AND d.answered_at IS NOT NULL
+         ELSE d.attempts = 0 OR d.answered_at IS NULL END
+AND NOT EXISTS (
+    SELECT FROM delivery e
+    WHERE e.tenant_id = d.tenant_id AND e.destination = d.destination AND e.entity = d.entity
+      AND e.id < d.id AND e.state NOT IN ('done', 'skipped'))
+"""
+DUE_EQUIPMENT = text(f"""
+SELECT e.id FROM equipment e
+WHERE e.tenant_id = :tenant_id AND e.status = 'active' AND COALESCE(e.api_endpoint, '') <> ''
+  AND (CAST(:equipment_id AS bigint) IS NULL OR e.id = :equipment_id)
+  AND EXISTS (SELECT FROM delivery d WHERE d.tenant_id = e.tenant_id AND d.destination = 'instrument:' || e.id
+              AND {DUE})
+ORDER BY e.id
+""")  # noqa: S608  # DUE is a constant
+CLAIM = text(f"""
+WITH wanted AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS w(equipment_id bigint, most int)
+), pick AS (
+    SELECT p.id FROM wanted w CROSS JOIN LATERAL (
+        SELECT d.id FROM delivery d
+        WHERE d.tenant_id = :tenant_id AND d.destination = 'instrument:' || w.equipment_id AND {DUE}
+        ORDER BY d.priority, d.id LIMIT w.most FOR UPDATE SKIP LOCKED
+    ) p
+), taken AS (
+    UPDATE delivery d SET state = 'leased', lease_owner = :owner, sent_at = NULL,
+           leased_until = now() + make_interval(secs => :lease_seconds)
+    FROM pick WHERE d.tenant_id = :tenant_id AND d.id = pick.id RETURNING d.*
+)
+SELECT t.id, t.event_id, t.destination, t.entity, t.attempts, o.type,
+       a.id AS assignment_id, a.request_id, p.code, td.name, td.code AS test_code, a.sample_id, a.priority,
+       td.specimen_type, a.department_id, a.equipment_id,
+       a.status = 'P' AND a.request_id = o.payload->>'request_id'
+           AND t.destination = 'instrument:' || a.equipment_id AS is_wanted
+FROM taken t
+JOIN outbox_event o ON o.tenant_id = t.tenant_id AND o.id = t.event_id
+JOIN assignment a ON a.tenant_id = t.tenant_id AND a.id = CAST(o.payload->>'assignment_id' AS bigint)
+JOIN patient p ON p.tenant_id = a.tenant_id AND p.id = a.patient_id
+JOIN test_definition td ON td.tenant_id = a.tenant_id AND td.id = a.test_id
+ORDER BY t.priority, t.id
+""")  # noqa: S608  # DUE is a constant
+SKIP = text("""
+UPDATE delivery SET state = 'skipped', lease_owner = NULL, leased_until = NULL,
+       last_answer = 'skipped: the assignment does not wait for this submission any more'
+WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND state = 'leased' AND lease_owner = :owner
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which submissions a run is about: first sends or repeated ones; all, one instrument's, or one assignment's."""
+
+    is_retry: bool = False
+    equipment_id: int | None = None
+    assignment_id: int | None = None
+
+    def as_values(self) -> dict[str, Any]:
+        """As the statements take it."""
+        entity = None if self.assignment_id is None else f"assignment:{self.assignment_id}"
+        return {"is_retry": self.is_retry, "equipment_id": self.equipment_id, "entity": entity}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A claimed delivery and the order it carries."""
+
+    leased: Leased
+    equipment_id: int
+    order: Order
+
+
+def due_equipment(session: Session, tenant_id: int, which: Which) -> list[int]:
+    """The active instruments, with an endpoint, that have submissions due now."""
+    return list(session.scalars(DUE_EQUIPMENT, {"tenant_id": tenant_id} | which.as_values()))
+
+
+def claim_submissions(
+    session: Session, tenant_id: int, which: Which, most: Mapping[int, int], *, owner: str
+) -> list[Submission]:
+    """Lease due submissions, up to so many per instrument, the most urgent first.
+
+    One whose assignment was cancelled, finished or ordered anew meanwhile is skipped instead.
+    """
+    wanted = [{"equipment_id": equipment_id, "most": number} for equipment_id, number in most.items()]
+    values: dict[str, Any] = {"tenant_id": tenant_id, "owner": owner, "lease_seconds": LEASE_SECONDS}
+    rows = session.execute(CLAIM, values | which.as_values() | {"wanted": json.dumps(wanted)}).all()
+    unwanted = [row.id for row in rows if not row.is_wanted]
+    if unwanted:
+        session.execute(SKIP, values | {"ids": unwanted})
+    return [_submission(tenant_id, row) for row in rows if row.is_wanted]
+
+
+def _submission(tenant_id: int, row: Any) -> Submission:
+    leased = Leased(
+        tenant_id=tenant_id,
+        id=row.id,
+        event_id=row.event_id,
+        destination=row.destination,
+        entity=row.entity,
+        attempts=row.attempts,
+        type=row.type,
+        payload={},
+    )
+    order = Order(
+        tenant_id=tenant_id,
+        assignment_id=row.assignment_id,
+        request_id=row.request_id,
+        patient_code=row.code,
+        test_name=row.name,
+        test_code=row.test_code,
+        sample_id=row.sample_id,
+        priority=row.priority,
+        specimen_type=row.specimen_type,
+        department_id=row.department_id,
+    )
+    return Submission(leased, row.equipment_id, order)
+
+
+def delivery_replayed(session: Session, tenant_id: int, delivery: Delivery, actor: Actor) -> None:
+    """Let the assignment wait for its replayed submission again; ConflictError where sending it would be wrong."""
+    row = lock_assignment(session, tenant_id, _assignment_of(delivery))
+    event = session.get(OutboxEvent, (tenant_id, delivery.event_id))
+    if event is None or event.payload.get("request_id") != row.request_id:
+        raise ConflictError(f"assignment {row.id} was ordered anew since; this submission is not its own any more")
+    if row.status == Status.PENDING:
+        return
+    if row.status not in (Status.FAILED, Status.UNKNOWN) or row.queue_id is not None:
+        word = Status(row.status).word
+        raise ConflictError(f"assignment {row.id} is {word}; only one that did not reach its instrument is sent again")
+    row.remarks = ""
+    change(session, actor, row, "assignment.retry", target=Status.PENDING, changes={"delivery_id": delivery.id})
+
+
+def delivery_skipped(session: Session, tenant_id: int, delivery: Delivery, actor: Actor) -> None:
+    """An unknown submission that is given up leaves its assignment failed; any other is not changed by it."""
+    row = lock_assignment(session, tenant_id, _assignment_of(delivery))
+    if row.status == Status.UNKNOWN:
+        row.remarks = "the submission was given up"
+        change(session, actor, row, "assignment.fail", target=Status.FAILED, changes={"delivery_id": delivery.id})
+
+
+def _assignment_of(delivery: Delivery) -> int:
+    return int(delivery.entity.partition(":")[2])

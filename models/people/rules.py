@@ -1,0 +1,103 @@
+"""Roles, scopes and the other rules about people: pure, no database."""
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import date
+
+from models.kernel.errors import ConflictError, InvalidError
+
+ROLES = {
+    "technician": "Technician",
+    "verifier": "Verifier",
+    "doctor": "Doctor",
+    "radiology_technician": "Radiology technician",
+    "supervisor": "Supervisor",
+    "administrator": "Administrator",
+}
+IMPLIED = {"supervisor": frozenset({"technician", "verifier"})}
+REGISTRARS = ("technician", "radiology_technician")
+"""Who registers and edits patients (supervisors too, being technicians)."""
+CLINICAL = ("technician", "verifier", "doctor", "radiology_technician", "supervisor")
+"""Roles that may see patients; an administrator runs the installation and does not."""
+
+SCOPES = {
+    "read": "Read whatever the user's roles may read",
+    "write": "Change whatever the user's roles may change, users and tokens excepted",
+    "patients:read": "Read patients",
+    "patients:write": "Create, edit and merge patients",
+    "assignments:read": "Read assignments and results",
+    "assignments:write": "Order, send, enter, verify and release",
+    "instruments:read": "Read equipment and the test catalogue",
+    "instruments:write": "Change equipment and the test catalogue",
+    "people:read": "Read users and who looked at whom",
+    "people:write": "Create, change and disable users",
+    "results:push": "Deliver finished results of the one instrument the token is bound to",
+}
+PERSON = "person"
+"""What no token can do: only somebody who signed in with a password."""
+NOT_IN_WRITE = frozenset({"people:write", "results:push", PERSON})
+
+PASSWORD_SHORTEST = 10
+"""NIST SP 800-63B asks for 8 at least; length is the only thing asked for besides not being well known."""
+PASSWORD_LONGEST = 200
+_WELL_KNOWN = re.compile(r"(.)\1+|(password|passw0rd|qwertyuiop|letmein|labwire|12345678|abcdefgh)[0-9!.?]*", re.I)
+OLDEST_BIRTH = date(1850, 1, 1)
+
+
+def rights_of(roles: Iterable[str]) -> frozenset[str]:
+    """The roles and those they imply."""
+    own = frozenset(roles)
+    return own.union(*(IMPLIED.get(role, frozenset()) for role in own))
+
+
+def scope_allows(granted: Collection[str] | None, needed: str) -> bool:
+    """Whether a token with `granted` scopes may do what needs `needed`; None is a signed-in person, who may."""
+    if granted is None or needed in granted:
+        return True
+    if needed in NOT_IN_WRITE:
+        return False
+    return "read" in granted if needed.endswith(":read") else "write" in granted and needed.endswith(":write")
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str], *, field: str) -> list[str]:
+    """The names sorted and without doubles; InvalidError when one is unknown or there is none."""
+    wanted = sorted(set(names))
+    if not wanted:
+        raise InvalidError("at least one is needed", field=field)
+    if any(name not in known for name in wanted):
+        raise InvalidError(f"one of these is not known; known are {', '.join(known)}", field=field)
+    return wanted
+
+
+def refuse_weak_password(password: str, *, email: str) -> None:
+    """InvalidError when the password is too short, too long, well known, or made of the e-mail address."""
+    if len(password) < PASSWORD_SHORTEST:
+        raise InvalidError(f"needs at least {PASSWORD_SHORTEST} characters", field="password")
+    if len(password) > PASSWORD_LONGEST:
+        raise InvalidError(f"has at most {PASSWORD_LONGEST} characters", field="password")
+    local_part = email.split("@", 1)[0]
+    lowered = password.lower()
+    if _WELL_KNOWN.fullmatch(password) or lowered == email or (len(local_part) > 3 and local_part in lowered):
+        raise InvalidError("is too easy to guess", field="password")
+
+
+def refuse_impossible_birth(birth: date | None, today: date) -> None:
+    """InvalidError for a birth in the future or so long ago that it is a slip of the pen."""
+    if birth is not None and not OLDEST_BIRTH <= birth <= today:
+        raise InvalidError(f"lies between {OLDEST_BIRTH.isoformat()} and today", field="birth_date")
+
+
+def refuse_merge(*, kept: tuple[int, int | None], merged: tuple[int, int | None]) -> None:
+    """Refuse a merge that would not leave one living record; each argument is (id, id it is merged into or None)."""
+    if kept[0] == merged[0]:
+        raise InvalidError("a patient cannot be merged with itself", field="merged_id")
+    if merged[1] is not None:
+        raise ConflictError(f"patient {merged[0]} is already merged into {merged[1]}")
+    if kept[1] is not None:
+        raise ConflictError(f"patient {kept[0]} is itself merged into {kept[1]}; merge into that one")
+
+
+def refuse_stale(*, seen: int, present: int, what: str) -> None:
+    """ConflictError when somebody else changed the row since the caller read it."""
+    if seen != present:
+        raise ConflictError(f"{what} was changed by somebody else since you opened it; open it again")
