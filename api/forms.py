@@ -1,0 +1,46 @@
+"""Forms of pages: read once, and made into the same shapes the JSON API takes."""
+
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+from starlette.datastructures import FormData
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+async def read_form(request: Request) -> FormData:
+    """The posted form, so that a plain `def` route can use it."""
+    return await request.form()
+
+
+Form = Annotated[FormData, Depends(read_form)]
+
+
+def fill(shape: type[Shape], form: FormData, **more: Any) -> Shape:
+    """The form as `shape`, an empty field being one left out; a ValidationError names the fields (see form_errors)."""
+    given: dict[str, Any] = {}
+    for name, field in shape.model_fields.items():
+        texts = [value for value in form.getlist(name) if isinstance(value, str) and value.strip()]
+        if texts:
+            given[name] = texts if _is_list(field.annotation) else texts[-1]
+    return shape.model_validate(given | more)
+
+
+def texts(form: FormData) -> dict[str, str]:
+    """What was typed, to be shown again beside the complaints; passwords are never among it."""
+    return {
+        name: value
+        for name, value in form.items()
+        if isinstance(value, str) and "password" not in name and name not in ("csrf_token", "present")
+    }
+
+
+def text(form: FormData, name: str) -> str:
+    """One field as typed, trimmed; empty when it is missing or a file."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(get_origin(part) is list for part in get_args(annotation))

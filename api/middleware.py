@@ -1,0 +1,129 @@
+"""What every request passes: a bound on its body, headers on its answer, a count, and no values in the server's log."""
+
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from api.errors import MEANING, answer
+from api.metrics import count_request
+from models.kernel.errors import LabwireError
+from models.kernel.settings import settings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MOST_BODY_BYTES = 4 * 1024 * 1024
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+ONE_YEAR_SECONDS = 31_536_000
+ROOT = Path(__file__).parent.parent
+
+
+class UnexpectedError(LabwireError):
+    """A mistake of ours, told without the values its message may hold: its class and the lines it passed."""
+
+
+class Door:
+    """Every request goes through here, and every answer comes out of here."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _set_headers(MutableHeaders(scope=message), scope)
+            await send(message)
+
+        try:
+            await self._handle(scope, receive, send_with_headers)
+        except Exception as error:
+            if not status:
+                response = answer(Request(scope), 500, MEANING[500])
+                await response(scope, receive, send_with_headers)
+            if isinstance(error, LabwireError) or settings().debug_errors:
+                raise
+            raise UnexpectedError(_where(error)) from None
+        finally:
+            count_request(scope, status or 500, time.perf_counter() - started)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = _refused(scope)
+        if refused:
+            response = answer(Request(scope), refused, MEANING[refused], headers={"Connection": "close"})
+            await response(scope, receive, send)
+        else:
+            await self.app(scope, _bounded(receive), send)
+
+
+def _refused(scope: Scope) -> int | None:
+    """The status a request is refused with before anything looks at it."""
+    length = Headers(scope=scope).get("content-length", "")
+    if length.isdigit() and (len(length) > 12 or int(length) > MOST_BODY_BYTES):
+        return 413
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        return 400
+    return None
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same, but a body that turns out longer than it said, or did not say how long it is, stops here."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > MOST_BODY_BYTES:
+                raise HTTPException(413)
+        return message
+
+    return bounded
+
+
+def _set_headers(headers: MutableHeaders, scope: Scope) -> None:
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    is_versioned = scope["path"].startswith("/static/") and b"v=" in scope["query_string"]
+    headers.setdefault(
+        "Cache-Control", f"public, max-age={ONE_YEAR_SECONDS}, immutable" if is_versioned else "no-store"
+    )
+    if settings().base_url.startswith("https://"):
+        headers.setdefault("Strict-Transport-Security", f"max-age={ONE_YEAR_SECONDS}")
+
+
+def _where(error: BaseException) -> str:
+    """The error's class and the last lines it passed: what a developer needs, and nothing a patient would mind."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    cause = getattr(error, "orig", None)
+    name = type(error).__name__ + (f" ({type(cause).__name__})" if cause is not None else "")
+    lines = [f"{frame.filename.removeprefix(f'{ROOT}/')}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{name} at " + " < ".join(reversed(lines))

@@ -1,0 +1,169 @@
+"""Pages: one Jinja environment over all areas, the layout's data, and error pages.
+
+Templates of an area lie in api/<area>/templates and are named "<area>/x.html"; api/templates holds what all share.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from api import security
+from models.people.rules import CLINICAL, ROLES
+
+if TYPE_CHECKING:
+    from api.deps import Caller
+
+HERE = Path(__file__).parent
+NAV = (
+    ("/worklist", "Work list", ("technician", "verifier", "doctor")),
+    ("/verification", "Verification", ("verifier",)),
+    ("/held", "Held results", ("technician", "supervisor")),
+    ("/patients", "Patients", CLINICAL),
+    ("/instruments", "Instruments", ("technician", "verifier", "administrator")),
+    ("/catalogue", "Catalogue", ("technician", "verifier", "doctor", "administrator")),
+    ("/access-log", "Who looked", ("supervisor", "administrator")),
+    ("/users", "Users", ("administrator",)),
+)
+
+
+def render(
+    request: Request, template: str, caller: "Caller | None", status_code: int = 200, **context: Any
+) -> HTMLResponse:
+    """The page as an answer. Templates also see `caller`, `request`, `nav`, `flash` and `form_token`."""
+    is_fragment = request.headers.get("HX-Request") == "true"
+    flash = None if is_fragment else security.read_flash(request)
+    secret = security.form_secret(request) if caller is None else ""
+    shared = {
+        "caller": caller,
+        "request": request,
+        "nav": navigation(request, caller),
+        "flash": flash,
+        "form_token": security.proof("form", secret) if secret else "",
+        "roles_known": ROLES,
+    }
+    content = environment().get_template(template).render(shared | context)
+    response = HTMLResponse(content, status_code)
+    if secret and security.FORM_COOKIE not in request.cookies:
+        security.set_cookie(response, security.FORM_COOKIE, secret)
+    if flash is not None:
+        security.drop_cookie(response, security.FLASH_COOKIE)
+    return response
+
+
+def redirect(request: Request, address: str, *, flash: str = "", level: str = "success") -> Response:
+    """Send the browser on after a form was accepted, with something to say on the next page; htmx follows too."""
+    response: Response
+    if request.headers.get("HX-Request") == "true":
+        response = Response(status_code=204, headers={"HX-Redirect": address})
+    else:
+        response = RedirectResponse(address, 303)
+    if flash:
+        security.put_flash(response, flash, level=level)
+    return response
+
+
+def wants_page(request: Request) -> bool:
+    """Whether the caller is a person in a browser, looking at pages."""
+    path = request.url.path
+    return not path.startswith(("/api/", "/static/")) and "text/html" in request.headers.get("accept", "")
+
+
+def error_page(
+    request: Request, status: int, message: str, details: Sequence[str], headers: Mapping[str, str] | None
+) -> Response:
+    """The error as a page, or for htmx as a message in the page that is there."""
+    caller = getattr(request.state, "caller", None)
+    context = {"status": status, "message": message, "details": details}
+    if request.headers.get("HX-Request") == "true":
+        response = render(request, "partials/flash.html", caller, status, flash=("error", message), details=details)
+        response.headers.update({"HX-Retarget": "#flash", "HX-Reswap": "innerHTML"})
+    else:
+        response = render(request, "error.html", caller, status, **context)
+    response.headers.update(headers or {})
+    return response
+
+
+def sign_in_page(request: Request) -> Response:
+    """The way to the sign-in page and back; the cookie of a session that has ended is taken away."""
+    address = security.login_address(request)
+    response: Response
+    if request.headers.get("HX-Request") == "true":
+        response = Response(status_code=401, headers={"HX-Redirect": address})
+    else:
+        response = RedirectResponse(address, 303)
+    if security.SESSION_COOKIE in request.cookies:
+        security.drop_cookie(response, security.SESSION_COOKIE)
+    return response
+
+
+def navigation(request: Request, caller: "Caller | None") -> list[tuple[str, str, bool]]:
+    """Path, label and "is open" of every entry the caller may use and that this installation serves."""
+    if caller is None:
+        return []
+    served: frozenset[str] = request.app.state.page_paths
+    here = request.url.path
+    return [
+        (path, label, here == path or here.startswith(f"{path}/"))
+        for path, label, roles in NAV
+        if path in served and caller.has(*roles)
+    ]
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The one Jinja environment: escaping always on, a misspelt variable is an error."""
+    areas = {folder.parent.name: FileSystemLoader(folder) for folder in sorted(HERE.glob("*/templates"))}
+    made = Environment(
+        loader=ChoiceLoader([PrefixLoader(areas), FileSystemLoader(HERE / "templates")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {"when": when, "day": day}
+    made.globals["asset"] = asset
+    return made
+
+
+@pass_context
+def when(context: Context, moment: datetime | None, form: str = "%d %b %Y %H:%M") -> Markup:
+    """A moment as the laboratory's clock shows it, with the exact one for machines; nothing for None."""
+    if moment is None:
+        return Markup('<span class="muted">–</span>')
+    caller = context.get("caller")
+    local = moment.astimezone(_zone(caller.time_zone if caller else "UTC"))
+    exact, shown = moment.isoformat(timespec="seconds"), local.strftime(form)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact, local.strftime("%d %b %Y %H:%M:%S %Z"), shown
+    )
+
+
+def day(value: date | None) -> str:
+    """A calendar day, such as a birthday, which has no zone."""
+    return value.strftime("%d %b %Y") if value else "–"
+
+
+@lru_cache(maxsize=64)
+def asset(name: str) -> str:
+    """The address of a static file with its content's hash, so that browsers may keep it for ever."""
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")

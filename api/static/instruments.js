@@ -1,0 +1,79 @@
+// Small helps for the instrument pages; every page works without them.
+(() => {
+  "use strict";
+  const IDLE_MINUTES = 10; // a page nobody looks at must not keep a session alive
+  const wide = matchMedia("(min-width: 56.01rem)");
+  let lastTouched = Date.now();
+  let isPaused = false;
+
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const prepare = () => {
+    if (wide.matches) all("details[data-open-wide]").forEach((one) => { one.open = true; });
+    all("[data-with-script]").forEach((one) => { one.hidden = false; });
+    all("[data-choosing]").forEach(count);
+  };
+
+  function count(form) {
+    const boxes = all("input[name=chosen]", form);
+    const chosen = boxes.filter((box) => box.checked).length;
+    const every = form.querySelector("[data-choose-all]");
+    if (every) {
+      every.checked = chosen > 0 && chosen === boxes.length;
+      every.indeterminate = chosen > 0 && chosen < boxes.length;
+    }
+    const said = form.querySelector("[data-chosen-count]");
+    if (said) {
+      said.dataset.empty ??= said.textContent;
+      const text = chosen ? `${chosen} chosen` : said.dataset.empty;
+      if (said.textContent !== text) said.textContent = text;
+    }
+  }
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest?.("[data-choosing]");
+    if (!form) return;
+    if (event.target.matches("[data-choose-all]")) {
+      all("input[name=chosen]", form).forEach((box) => { box.checked = event.target.checked; });
+    }
+    count(form);
+  });
+
+  document.addEventListener("click", (event) => {
+    const choose = event.target.closest?.("[data-choose]");
+    if (choose) {
+      const form = choose.closest("[data-choosing]");
+      all("input[name=chosen]", form).forEach((box) => { box.checked = box.dataset.kind === choose.dataset.choose; });
+      count(form);
+    }
+    const pause = event.target.closest?.("[data-pause]");
+    if (pause) {
+      isPaused = !isPaused;
+      pause.setAttribute("aria-pressed", String(isPaused));
+      pause.textContent = isPaused ? "Paused: go on" : "Pause";
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const inField = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName ?? "");
+    if (event.key !== "/" || inField || event.ctrlKey || event.metaKey || event.altKey) return;
+    const field = document.querySelector('[data-shortcut="/"]');
+    if (field) {
+      event.preventDefault();
+      field.focus();
+      field.select();
+    }
+  });
+
+  for (const kind of ["pointermove", "pointerdown", "keydown", "scroll"]) {
+    addEventListener(kind, () => { lastTouched = Date.now(); }, { passive: true });
+  }
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (!event.target.matches("[data-poll]")) return;
+    const isIdle = Date.now() - lastTouched > IDLE_MINUTES * 60_000;
+    if (isPaused || isIdle || document.hidden) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterSettle", prepare);
+  document.addEventListener("DOMContentLoaded", prepare);
+  wide.addEventListener("change", prepare);
+})();
