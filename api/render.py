@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from api.deps import Caller
 
 HERE = Path(__file__).parent
+BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"))
+SYSTEMS = (
+    *(("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows")),
+    *(("Mac OS", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux")),
+)
 NAV = (
     ("/worklist", "Work list", ("technician", "verifier", "doctor")),
     ("/verification", "Verification", ("verifier",)),
@@ -32,6 +37,8 @@ NAV = (
     ("/instruments", "Instruments", ("technician", "verifier", "administrator")),
     ("/catalogue", "Catalogue", ("technician", "verifier", "doctor", "administrator")),
     ("/access-log", "Who looked", ("supervisor", "administrator")),
+    ("/outbox", "Outbox", ("supervisor", "administrator")),
+    ("/audit", "Audit trail", ("supervisor", "administrator")),
     ("/users", "Users", ("administrator",)),
 )
 
@@ -131,7 +138,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"when": when, "day": day}
+    made.filters |= {"when": when, "day": day, "browser": browser}
     made.globals["asset"] = asset
     return made
 
@@ -152,6 +159,14 @@ def when(context: Context, moment: datetime | None, form: str = "%d %b %Y %H:%M"
 def day(value: date | None) -> str:
     """A calendar day, such as a birthday, which has no zone."""
     return value.strftime("%d %b %Y") if value else "–"
+
+
+def browser(user_agent: str | None) -> str:
+    """A browser's header in the words people use: "Firefox on Windows"; the beginning of it when it is none we know."""
+    text = user_agent or ""
+    name = next((name for sign, name in BROWSERS if sign in text), "")
+    system = next((system for sign, system in SYSTEMS if sign in text), "")
+    return " on ".join(part for part in (name, system) if part) or text[:40] or "Unknown"
 
 
 @lru_cache(maxsize=64)

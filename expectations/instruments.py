@@ -9,7 +9,7 @@ from great_expectations.expectations.core.expect_column_values_to_not_be_null im
 
 TOLERATED_SECONDS = 120
 """How far an instrument's clock may be from ours (models.instruments.result_rules.CLOCK_TOLERANCE)."""
-NUMBER = r"^(<=|>=|<|>)? ?[+-]?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,2})?$"
+NUMBER = r"^(?:<=|>=|<|>)? ?[+-]?\d{1,15}(?:\.\d{1,15})?(?:[eE][+-]?\d{1,2})?$"
 
 
 def build_suite() -> ExpectationSuite:

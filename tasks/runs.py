@@ -16,6 +16,7 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from sqlalchemy.exc import DBAPIError
 
+from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
 from models.kernel.errors import LabwireError
 from tasks.tally import Tally
@@ -40,6 +41,11 @@ def named_run() -> str:
     others = [f"{name.removesuffix('_id')} {value}" for name, value in parameters.items()]
     when = flow_run.scheduled_start_time or utc_now()
     return " · ".join([str(flow_run.flow_name), str(tenant), *others, f"{when:%Y-%m-%d %H:%M:%S}Z"])
+
+
+def flow_actor() -> Actor:
+    """The present run as the audit trail names it; outside a run its id is empty."""
+    return Actor("flow", str(flow_run.id or ""), str(flow_run.flow_name or "outside a flow"))
 
 
 def batch_task(function: AsyncFunction[P, R]) -> Task[P, Coroutine[Any, Any, R]]:

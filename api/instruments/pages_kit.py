@@ -18,8 +18,10 @@ Technician = Annotated[Caller, Depends(page("technician"))]
 Orderer = Annotated[Caller, Depends(page("technician", "doctor"))]
 Verifier = Annotated[Caller, Depends(page("verifier"))]
 Supervisor = Annotated[Caller, Depends(page("supervisor"))]
-Keeper = Annotated[Caller, Depends(page("administrator"))]
-"""Who keeps equipment, departments and the catalogue."""
+Keeper = Annotated[Caller, Depends(page("administrator", "supervisor"))]
+"""Who changes equipment."""
+Administrator = Annotated[Caller, Depends(page("administrator"))]
+"""Who keeps keys, departments and the catalogue."""
 Looker = Annotated[Caller, Depends(page("technician", "verifier", "doctor", "administrator"))]
 """Who may look at equipment and the catalogue."""
 

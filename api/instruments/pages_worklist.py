@@ -1,4 +1,4 @@
-"""The work list: filters, counts by state, a field to scan into, sending and fetching, and a table that keeps itself new.
+"""The work list: filters, counts by state, a field to scan into, sending, fetching, and a table that renews itself.
 
 It shows codes, states and marks; names and values are on the assignment's page, where reading them is audited.
 """
@@ -70,7 +70,7 @@ def send(request: Request, caller: Technician, form: Form) -> Response:
     done, problems = _each(caller, chosen, send_now)
     if done:
         start_sending(caller, done)
-    said = f"{_count(done)} handed over for sending." if done else ""
+    said = f"{_count(done)} handed over for sending.".capitalize() if done else ""
     return _answer(request, caller, View.read(form), said, problems)
 
 
@@ -131,4 +131,4 @@ def _chosen(values: Sequence[object]) -> list[int]:
 
 
 def _count(done: Sequence[int]) -> str:
-    return f"Assignment {done[0]}" if len(done) == 1 else f"{len(done)} assignments"
+    return f"assignment {done[0]}" if len(done) == 1 else f"{len(done)} assignments"

@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from models.instruments.rules import WORDS, Status
+from models.instruments.catalogue_inputs import RangeInput
+from models.instruments.rules import WORDS
+from models.instruments.stores.previous import Previous
 from models.kernel.clock import utc_now
 
+MINUS = "\N{MINUS SIGN}"
 STATES = {str(status): word for status, word in WORDS.items()}
 SHORT_STATES = STATES | {"A": "to verify", "U": "unknown"}
 """Where there is little room: what the state asks of somebody."""
@@ -125,19 +128,74 @@ def span(low: Decimal | None, high: Decimal | None) -> str:
     return f"≤ {plain(high)}" if high is not None else "–"
 
 
+def beyond(low: Decimal | None, high: Decimal | None) -> str:
+    """What lies outside limits: < 7.0, > 20.0; a dash where there are none."""
+    parts = [f"< {plain(low)}" if low is not None else "", f"> {plain(high)}" if high is not None else ""]
+    return ", ".join(part for part in parts if part) or "–"
+
+
 def years(days: int | None) -> str:
-    """An age limit: whole years where it is one, else days."""
+    """An age limit: whole years where it is one (of 365 or 365.25 days), else days."""
     if days is None:
         return ""
     whole = round(days / 365.25)
-    return f"{whole} y" if whole and abs(whole * 365.25 - days) < 2 else f"{days} d"
-
-
-def is_final(status: str) -> bool:
-    """Whether nothing more will be done."""
-    return Status(status) == Status.CANCELLED
+    is_whole = whole and (days == whole * 365 or abs(whole * 365.25 - days) < 1)
+    return f"{whole} y" if is_whole else f"{days} d"
 
 
 def utc(moment: datetime) -> str:
     """The exact moment, for those who compare clocks."""
     return moment.astimezone(UTC).strftime("%d %b %Y %H:%M:%S UTC")
+
+
+def age_in_words(days: int) -> str:
+    """A person's age: days for the newborn, weeks and months for the small, then years."""
+    if days < 28:
+        return f"{days} days"
+    if days < 90:
+        return f"{days // 7} weeks"
+    if days < 730:
+        return f"{int(days / 30.44)} months"
+    return f"{int(days / 365.25)} years"
+
+
+def delta(before: Previous) -> str:
+    """The change since an earlier result, always with its sign: +0.6 (+4.8 %); nothing where there is none."""
+    if before.delta is None:
+        return ""
+    share = "" if before.delta_percent is None else f" ({_signed(before.delta_percent)} %)"
+    return f"{_signed(before.delta)} {before.unit}{share}"
+
+
+def _signed(number: Decimal) -> str:
+    return "±0" if number == 0 else f"{'+' if number > 0 else MINUS}{plain(abs(number))}"
+
+
+def range_for(one: RangeInput) -> str:
+    """Whom a reference range is for; empty when it is for everybody."""
+    ages = ""
+    if one.age_from_days and one.age_to_days is None:
+        ages = f"from {years(one.age_from_days)}"
+    elif one.age_to_days is not None:
+        ages = f"{years(one.age_from_days) or '0'} to {years(one.age_to_days)}"
+    return ", ".join(part for part in (one.sex or "", ages) if part)
+
+
+def told(value: object) -> str:
+    """A value of a preview: what it is, or how many there are of what is long."""
+    if value in (None, "", []):
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_range_told(one) if isinstance(one, dict) else str(one) for one in value)
+    return str(value)
+
+
+def _range_told(one: Mapping[str, Any]) -> str:
+    """A reference range as a file has it."""
+    ends = f"{one.get('low') or ''}–{one.get('high') or ''}"
+    ages = one.get("age_to_days") or one.get("age_from_days")
+    about = [one.get("sex") or "", f"days {one.get('age_from_days') or 0}–{one.get('age_to_days') or ''}" if ages else ""]
+    said = " ".join(part for part in about if part)
+    return f"{ends} ({said})" if said else ends

@@ -72,7 +72,7 @@ class View:
         """The filters as the store takes them."""
         return WorklistFilter(
             status=list(self.shown),
-            priority=self.priority or None,  # type: ignore[arg-type]  # read() let nothing else in
+            priority=self.priority or None,
             department_id=self.department,
             equipment_id=self.instrument,
             test_code=self.test or None,

@@ -33,9 +33,7 @@ Size = Annotated[int, Query(ge=1, le=100)]
 def search_patients(
     caller: Reader,
     q: Annotated[Line, Query(description="Words of names, or the beginning of a code or identifier")] = "",
-    code: Annotated[
-        Line, Query(description="Exactly this code; that of a merged record finds the one that remains")
-    ] = "",
+    code: Annotated[Line, Query(description="Exactly this code; a merged one finds what remains")] = "",
     page: Page = 1,
     size: Size = 25,
 ) -> PatientPage:
@@ -56,9 +54,7 @@ def create_patient(given: PatientIn, caller: Writer) -> PatientAnswer:
     """Register a patient; 409 when the code is taken."""
     with tenant_work(caller) as session:
         patient = patients.create_patient(session, caller.tenant_id, caller.actor, given)
-        session.refresh(patient)
-        answer = PatientAnswer.model_validate(patient)
-    return answer
+        return PatientAnswer.model_validate(patient)
 
 
 @router.get("/{patient_id}", responses=errors(401, 403, 404))

@@ -31,7 +31,6 @@ def create_my_token(given: TokenIn, caller: Person) -> NewTokenAnswer:
     """A new API token, shown in this answer and never again. It can do no more than the caller's roles."""
     with tenant_work(caller) as session:
         row, text = tokens.issue_token(session, caller.tenant_id, caller.actor, caller.user_id, given)
-        session.refresh(row)
         answer = TokenAnswer.model_validate(row)
     return NewTokenAnswer(**answer.model_dump(), token=text)
 

@@ -31,9 +31,7 @@ def create_user(given: UserIn, caller: Writer) -> UserAnswer:
     with tenant_work(caller) as session:
         user = users.create_user(session, caller.tenant_id, caller.actor, given)
         accounts.mail_link(session, caller.tenant_id, caller.actor, user.id, is_invitation=True)
-        session.refresh(user)
-        answer = UserAnswer.model_validate(user)
-    return answer
+        return UserAnswer.model_validate(user)
 
 
 @router.get("/{user_id}", responses=errors(401, 403, 404))
@@ -100,7 +98,6 @@ def create_push_token(user_id: Id, given: PushTokenIn, caller: Person) -> NewTok
     """A token with which one instrument delivers its results as this user, and can do nothing else."""
     with tenant_work(caller) as session:
         row, text = tokens.issue_token(session, caller.tenant_id, caller.actor, user_id, given)
-        session.refresh(row)
         answer = TokenAnswer.model_validate(row)
     return NewTokenAnswer(**answer.model_dump(), token=text)
 

@@ -34,7 +34,7 @@ def run_demo(say: Callable[[str], None], *, stay: bool = False) -> bool:
     """Whether every outcome was right; afterwards nothing runs and nothing is left on the disk."""
     began = time.monotonic()
     say("labwire demo: starting everything in a throw-away folder")
-    with throw_away_hub() as hub:
+    with throw_away_hub(say) as hub:
         outcomes = [row for scenario in SCENARIOS for row in _outcomes(scenario, hub)]
         say(f"\n{table(outcomes)}\n")
         if stay:
@@ -47,7 +47,7 @@ def run_demo(say: Callable[[str], None], *, stay: bool = False) -> bool:
 
 
 @contextmanager
-def throw_away_hub() -> Iterator[Hub]:
+def throw_away_hub(say: Callable[[str], None]) -> Iterator[Hub]:
     """A running hub on free ports, stopped and removed at the end; ConfigError when it does not come up."""
     signal.signal(signal.SIGTERM, _end)
     folder = StateFolder(Path(tempfile.mkdtemp(prefix="labwire-demo-")))
@@ -65,12 +65,13 @@ def throw_away_hub() -> Iterator[Hub]:
     )
     try:
         status = _wait_until_ready(launcher, folder)
-        auth = read_environment(folder)["LABWIRE_PREFECT_AUTH_STRING"]
+        settings = read_environment(folder)
+        auth = settings["LABWIRE_PREFECT_AUTH_STRING"]
         with (
             httpx.Client(base_url=status.urls["pages"], timeout=REQUEST_SECONDS, trust_env=False) as api,
             prefect_client(f"{status.urls['Prefect UI']}/api", auth) as prefect,
         ):
-            yield Hub(api=api, prefect=prefect, urls=status.urls)
+            yield Hub(api=api, prefect=prefect, urls=status.urls, settings=settings, tell=say)
     finally:
         launcher.terminate()
         try:

@@ -34,6 +34,9 @@ class Hub:
     api: httpx.Client
     prefect: httpx.Client
     urls: dict[str, str]
+    settings: dict[str, str]
+    tell: Callable[[str], None]
+    """Shows progress: a line for each step that has ended."""
 
     def run_deployment(self, deployment: str, **parameters: Any) -> dict[str, Any]:
         """Run `flow/deployment` and return the finished flow run; ScenarioError when it takes too long."""

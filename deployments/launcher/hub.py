@@ -1,24 +1,20 @@
 """The table of parts: what `labwire up` runs, in what order, and how each shows that it is ready.
 
-A new part is one more entry of `hub_parts` or, for the demo alone, of `demo_parts`.
+A new part is one more entry of `hub_parts` or, for the demo alone, of `demo.demo_parts`.
 """
 
 import signal
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.launcher import postgres, probes
+from deployments.launcher.demo import DemoPorts
 from deployments.launcher.environment import prefect_server_environment
 from deployments.launcher.files import StateFolder
 from deployments.launcher.migrate import SUPERUSER_VARIABLE
 from deployments.launcher.parts import Part, python_module
-from deployments.launcher.ports import remembered_port
 from models.kernel.settings import Settings
-
-DEMO_SYSTEMS: tuple[str, ...] = ()
-"""The simulated outside systems that need a port each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +29,8 @@ class Plan:
     """The Prefect server's `user:password`."""
     api_socket: socket.socket
     durable: bool = True
-    demo_ports: Mapping[str, int] | None = None
-    """Ports of the simulated outside systems by name; None outside the demo."""
+    demo_ports: DemoPorts | None = None
+    """Where the simulated outside systems listen; None outside the demo."""
 
     @property
     def prefect_url(self) -> str:
@@ -60,24 +56,10 @@ def hub_parts(plan: Plan) -> list[Part]:
     return [_postgres(plan.cluster, durable=plan.durable), *parts] if plan.cluster else parts
 
 
-def demo_parts(plan: Plan) -> list[Part]:
-    """The stand-ins for outside systems that the demo runs beside the hub; ports come from `plan.demo_ports`."""
-    return []
-
-
-def demo_ports(folder: StateFolder) -> dict[str, int]:
-    """The ports of the simulated systems, the same at every start."""
-    return {name: remembered_port(folder.ports, name) for name in DEMO_SYSTEMS}
-
-
-def demo_settings(plan: Plan) -> dict[str, str]:
-    """The settings that point the hub at the simulated systems; empty outside the demo."""
-    return {} if plan.demo_ports is None else {"LABWIRE_DEMO": "true"}
-
-
 def urls(plan: Plan) -> dict[str, str]:
     """The addresses people open, by what they find there."""
-    return {"pages": plan.api_url, "API": f"{plan.api_url}/openapi.json", "Prefect UI": plan.prefect_url}
+    found = {"pages": plan.api_url, "API": f"{plan.api_url}/openapi.json", "Prefect UI": plan.prefect_url}
+    return found | ({"mailbox": plan.demo_ports.mailbox_url} if plan.demo_ports else {})
 
 
 def _postgres(cluster: postgres.Cluster, *, durable: bool) -> Part:
@@ -153,7 +135,7 @@ def _worker(plan: Plan) -> Part:
     return Part(
         name="worker",
         command=python_module("deployments.worker.run"),
-        needs=("deployments", "migrations"),
+        needs=("migrations",) if plan.options.prefect_api_url else ("prefect", "migrations"),
         is_ready=probes.worker_reports(f"{plan.prefect_url}/api", plan.auth, pool),
         stop_seconds=15,
         ready_seconds=120,

@@ -40,14 +40,17 @@ def check_free(port: int, variable: str) -> None:
     listen("127.0.0.1", port, variable).close()
 
 
-def remembered_port(file: Path, name: str) -> int:
-    """The port the part `name` had before, or, when there is none or it is taken, a free one, now remembered."""
+def remembered_port(file: Path, name: str, *, count: int = 1) -> int:
+    """The port the part `name` had before, or, when there is none or it is taken, a free one, now remembered.
+
+    With `count`, the first of so many consecutive ones.
+    """
     ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    if name in ports and _is_free(ports[name]):
+    if name in ports and all(_is_free(port) for port in range(ports[name], ports[name] + count)):
         return ports[name]
     taken = set(ports.values())
     for port in random.sample(CHOSEN_FROM, k=200):
-        if port not in taken and _is_free(port):
+        if all(each not in taken and _is_free(each) for each in range(port, port + count)):
             ports[name] = port
             write_atomically(file, json.dumps(ports, indent=2))
             return port

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from deployments.launcher import hub, postgres
+from deployments.launcher import demo, hub, postgres
 from deployments.launcher.environment import part_environment, read_environment, with_secrets, write_environment
 from deployments.launcher.files import StateFolder
 from deployments.launcher.hub import Plan
@@ -91,15 +91,19 @@ def make_plan(folder: StateFolder, options: Settings, choices: Choices) -> Plan:
         auth=os.environ.get("LABWIRE_PREFECT_AUTH_STRING") or values["LABWIRE_PREFECT_AUTH_STRING"],
         api_socket=api_socket,
         durable=not choices.is_throw_away,
-        demo_ports=hub.demo_ports(folder) if is_demo else None,
+        demo_ports=demo.choose_ports(folder) if is_demo else None,
     )
+    if "LABWIRE_DEMO" in stored:
+        values = {name: value for name, value in values.items() if name not in demo.NAMES}
+    if plan.demo_ports is not None:
+        values |= demo.demo_settings(plan.demo_ports, stored)
     values |= {
         "LABWIRE_API_PORT": str(options.api_port),
         "LABWIRE_PREFECT_PORT": str(options.prefect_port),
         "LABWIRE_PREFECT_API_URL": f"{plan.prefect_url}/api",
         "LABWIRE_WORK_POOL": options.work_pool,
     }
-    write_environment(folder, values | hub.demo_settings(plan))
+    write_environment(folder, values)
     return plan
 
 
@@ -117,7 +121,9 @@ async def _supervise(plan: Plan, choices: Choices, say: Say) -> int:
         if status.state == "starting":
             _tell_progress(status.parts, told, time.monotonic() - began, say)
 
-    parts = hub.hub_parts(plan) + hub.demo_parts(plan)
+    parts = hub.hub_parts(plan)
+    if plan.demo_ports is not None:
+        parts += demo.demo_parts(folder, plan.demo_ports, read_environment(folder))
     supervisor = Supervisor(parts, environment=environment, log_folder=folder.logs, changed=changed)
     code = 0
     try:
@@ -173,6 +179,10 @@ def _tell_ready(plan: Plan, choices: Choices, seconds: float, say: Say) -> None:
     for name, url in hub.urls(plan).items():
         say(f"  {name:<14}{url}")
     say(f"  {'Prefect login':<14}the value of LABWIRE_PREFECT_AUTH_STRING in {plan.folder.environment}")
+    if plan.demo_ports is not None:
+        password = read_environment(plan.folder)[demo.PASSWORD_NAME]
+        say(f"  {'sign in':<14}technician@lagoon.example, password {password} (so do verifier, verifier2, doctor,")
+        say(f"  {'':<14}supervisor, administrator; a second laboratory has the same people @harbour.example)")
     say(f"  {'logs':<14}{plan.folder.logs} (labwire logs NAME), state: labwire status\n")
     kept = "nothing is kept" if choices.is_throw_away else f"the data stays in {plan.folder.root}"
     say(f"Ctrl-C stops it; {kept}.")

@@ -20,7 +20,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
     assignment_id: Id
     vendor_id: Id
-    department_id: Id
+    department_id: Id | None  # null: the order belongs to no department
 
 
 class QueueRequest(BaseModel):

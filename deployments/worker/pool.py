@@ -11,19 +11,16 @@ elsewhere; ours is installed, and a run starts 0.8 s (of 2.8 s) sooner without."
 
 
 def ensure_pool(rest: PrefectRest, name: str) -> bool:
-    """Make the pool if it is missing; whether it was."""
+    """Make the pool if it is missing; whether it was. Two at once do no harm."""
     if rest.get(f"/work_pools/{name}") is not None:
         return False
-    rest.post(
-        "/work_pools/",
-        {
-            "name": name,
-            "type": POOL_TYPE,
-            "description": "Runs the hub's flows as processes beside `labwire up`.",
-            "base_job_template": _template(rest),
-        },
-    )
-    return True
+    pool = {
+        "name": name,
+        "type": POOL_TYPE,
+        "description": "Runs the hub's flows as processes beside `labwire up`.",
+        "base_job_template": _template(rest),
+    }
+    return rest.post("/work_pools/", pool) is not None
 
 
 def _template(rest: PrefectRest) -> dict[str, Any]:

@@ -49,8 +49,9 @@ class PrefectRest:
         return None if answer.status_code == httpx.codes.NOT_FOUND else answer.raise_for_status().json()
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The answer to POST."""
-        return self._client.post(path, json=body).raise_for_status().json()
+        """The answer to POST, or None when what it would make is there already."""
+        answer = self._client.post(path, json=body)
+        return None if answer.status_code == httpx.codes.CONFLICT else answer.raise_for_status().json()
 
     def delete(self, path: str) -> None:
         """DELETE; that it is gone already is fine."""

@@ -6,6 +6,7 @@ import sys
 from deployments.launcher.process import SESSION_VARIABLE
 from deployments.worker.catch_up import drop_missed_runs
 from deployments.worker.lost_runs import settle_lost_runs
+from deployments.worker.pool import ensure_pool
 from deployments.worker.rest import PrefectRest
 
 WORKER_NAME = "labwire"
@@ -16,6 +17,7 @@ def main() -> None:
     pool = os.environ["LABWIRE_WORK_POOL"]
     session = os.environ[SESSION_VARIABLE]
     with PrefectRest() as rest:
+        ensure_pool(rest, pool)
         lost = settle_lost_runs(rest, pool=pool, session=session, own_worker=WORKER_NAME)
         missed = drop_missed_runs(rest)
     sys.stdout.write(f"lost runs marked as crashed: {lost}; missed runs dropped: {missed}\n")

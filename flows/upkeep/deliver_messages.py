@@ -16,7 +16,7 @@ async def deliver_messages(tenant: str = "") -> State[Tally]:
     again with the same Message-ID.
 
     Args:
-        tenant: A tenant's slug; empty for all tenants.
+        tenant: slug of a tenant; empty for all
     """
     tally = await deliver_due(tenant)
     await publish_tally(tally)

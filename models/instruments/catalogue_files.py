@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ LARGEST_FILE = 5_000_000
 MOST_ROWS = 20_000
 MOST_PROBLEMS = 200
 
+# column of a CSV file: field of a range
 RANGE_COLUMNS = {
     "sex": "sex",
     "age_from_days": "age_from_days",
@@ -46,6 +47,15 @@ class ParsedCatalogue:
     panels: dict[str, PanelInput] = field(default_factory=dict)
     places: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _CsvTest:
+    """A test gathered from its rows."""
+
+    place: str
+    content: dict[str, Any]
+    range_places: list[str] = field(default_factory=list)
 
 
 def parse_catalogue(content: bytes, format_: Format) -> ParsedCatalogue:
@@ -93,15 +103,15 @@ def _read_csv(text: str, parsed: ParsedCatalogue) -> None:
         message = f"the columns are some of {', '.join(COLUMNS)}, each once, code among them"
         parsed.problems.append(Problem("line 1", "header", message))
         return
-    tests: dict[str, tuple[str, dict[str, Any]]] = {}
+    tests: dict[str, _CsvTest] = {}
     try:
         for place, row in _lines(reader):
             _gather(parsed, tests, place, row)
     except csv.Error:
-        parsed.problems.append(Problem(f"line {reader.line_num}", "row", "is not readable as CSV"))
+        parsed.problems.append(Problem(f"line {reader.line_num + 1}", "row", "is not readable as CSV"))
         return
-    for place, test in tests.values():
-        _take(parsed, "tests", test, place)
+    for test in tests.values():
+        _take(parsed, "tests", test.content, test.place, test.range_places)
 
 
 def _lines(reader: "csv.DictReader[str]") -> Iterator[tuple[str, Mapping[str | None, Any]]]:
@@ -114,7 +124,7 @@ def _lines(reader: "csv.DictReader[str]") -> Iterator[tuple[str, Mapping[str | N
 
 def _gather(
     parsed: ParsedCatalogue,
-    tests: dict[str, tuple[str, dict[str, Any]]],
+    tests: dict[str, _CsvTest],
     place: str,
     row: Mapping[str | None, Any],
 ) -> None:
@@ -127,25 +137,28 @@ def _gather(
         parsed.problems.append(Problem(place, "code", "is missing"))
         return
     own = {name: value for name, value in cells.items() if name in TEST_COLUMNS}
-    _, test = tests.setdefault(code, (place, dict(own, ranges=[])))
+    test = tests.setdefault(code, _CsvTest(place, dict(own, ranges=[])))
     for name, value in own.items():
-        if test.get(name) != value:
+        if test.content.get(name) != value:
             parsed.problems.append(Problem(place, name, "differs from an earlier row of the same test"))
             return
     span = {RANGE_COLUMNS[name]: value for name, value in cells.items() if name in RANGE_COLUMNS}
     if span:
-        test["ranges"].append(span)
+        test.content["ranges"].append(span)
+        test.range_places.append(place)
 
 
-def _take(parsed: ParsedCatalogue, kind: str, row: object, place: str) -> None:
-    """Check one row and note it, or its problems."""
+def _take(
+    parsed: ParsedCatalogue, kind: str, row: object, place: str, range_places: Sequence[str] | None = None
+) -> None:
+    """Check one row and note it, or its problems; in CSV a range has a line and columns of its own."""
     model: type[TestInput] | type[PanelInput] = TestInput if kind == "tests" else PanelInput
     try:
         given = model.model_validate(row)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            name = ".".join(str(part) for part in problem["loc"]) or "row"
-            parsed.problems.append(Problem(place, name, problem["msg"].removeprefix("Value error, ")))
+            found, name = _where(problem["loc"], place, range_places)
+            parsed.problems.append(Problem(found, name, problem["msg"].removeprefix("Value error, ")))
         return
     if (kind, given.code) in parsed.places:
         parsed.problems.append(Problem(place, "code", f"occurs already at {parsed.places[kind, given.code]}"))
@@ -155,3 +168,11 @@ def _take(parsed: ParsedCatalogue, kind: str, row: object, place: str) -> None:
         parsed.tests[given.code] = given
     else:
         parsed.panels[given.code] = given
+
+
+def _where(loc: tuple[int | str, ...], place: str, range_places: Sequence[str] | None) -> tuple[str, str]:
+    """Place and field of a problem, as the reader of the file knows them."""
+    if range_places is not None and loc[:1] == ("ranges",) and len(loc) > 1:
+        columns = {name: column for column, name in RANGE_COLUMNS.items()}
+        return range_places[int(loc[1])], columns.get(str(loc[-1]), "row")
+    return place, ".".join(str(part) for part in loc) or "row"

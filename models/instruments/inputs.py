@@ -2,7 +2,9 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -19,15 +21,38 @@ Reason = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), AfterValidator(one_line)
 ]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
-Endpoint = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$")
-]
 Secret = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=8, max_length=500), AfterValidator(one_line)
 ]
 AwareTime = Annotated[datetime, AfterValidator(as_utc)]
 ValueText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(one_line)
+]
+
+
+def _secure(address: str) -> str:
+    """Plain http is for this machine alone. Where it really leads to is checked again when it is called."""
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("is not a readable address") from None
+    if parts.scheme == "http" and host != "localhost" and not _is_loopback(host):
+        raise ValueError("plain http is for this machine alone; use https")
+    return address.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+Endpoint = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$"),
+    AfterValidator(_secure),
 ]
 
 

@@ -5,16 +5,16 @@ import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.kernel.clock import utc_now
 from models.kernel.settings import settings
-from models.kernel.tables import AuditEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,7 @@ class Action:
     changes: Mapping[str, Any]
 
 
-class AuditContent(Protocol):
-    """What the MAC of a row is computed from."""
-
-    tenant_id: int
-    key: UUID
-    occurred_at: datetime
-    actor_kind: str
-    actor_id: str
-    actor_label: str
-    action: str
-    resource_type: str
-    resource_id: str
-    changes: dict[str, Any]
-    ip_address: str | None
-    session_id: str | None
-
-
+# What the MAC of a row is computed from, in this order.
 FIELDS = (
     *("tenant_id", "key", "occurred_at", "actor_kind", "actor_id", "actor_label", "action"),
     *("resource_type", "resource_id", "changes", "ip_address", "session_id"),
@@ -69,38 +53,48 @@ def record(session: Session, tenant_id: int, actor: Actor, action: Action) -> No
     record_many(session, tenant_id, actor, [action])
 
 
+INSERT = text("""
+INSERT INTO audit_event (tenant_id, key, occurred_at, actor_kind, actor_id, actor_label, action, resource_type,
+                         resource_id, changes, ip_address, session_id, mac)
+SELECT :tenant_id, key, occurred_at, actor_kind, actor_id, actor_label, action, resource_type,
+       resource_id, changes, ip_address, session_id, decode(mac, 'hex')
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    key uuid, occurred_at timestamptz, actor_kind text, actor_id text, actor_label text, action text,
+    resource_type text, resource_id text, changes jsonb, ip_address text, session_id text, mac text)
+""")
+
+
 def record_many(session: Session, tenant_id: int, actor: Actor, actions: Iterable[Action]) -> None:
     """Write one audit row per action, in order, with one statement."""
-    now = utc_now()
-    rows = [_row(tenant_id, actor, action, now) for action in actions]
+    now, key = utc_now(), settings().key("audit_key")
+    rows = [_row(tenant_id, actor, action, now, key) for action in actions]
     if rows:
-        session.execute(insert(AuditEvent), rows)
+        session.flush()
+        session.execute(INSERT, {"tenant_id": tenant_id, "rows": json.dumps(rows, default=_canonical)})
 
 
 def mac_of(values: Sequence[Any], key: bytes) -> bytes:
-    """HMAC-SHA-256 over the values of FIELDS in canonical JSON; floats are refused, for they do not come back equal."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_canonical)
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+    """HMAC-SHA-256 over the values of FIELDS in canonical JSON: the same before storing and when read back."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_canonical)
+    return hmac.new(key, canonical.encode(), hashlib.sha256).digest()
 
 
-def _row(tenant_id: int, actor: Actor, action: Action, now: datetime) -> dict[str, Any]:
-    changes = dict(action.changes)
-    _refuse_floats(changes)
+def _row(tenant_id: int, actor: Actor, action: Action, now: datetime, key: bytes) -> dict[str, Any]:
     row: dict[str, Any] = {
         "tenant_id": tenant_id,
         "key": uuid4(),
         "occurred_at": now,
         "actor_kind": actor.kind,
-        "actor_id": actor.id,
-        "actor_label": actor.label,
+        "actor_id": _storable(actor.id),
+        "actor_label": _storable(actor.label),
         "action": action.name,
         "resource_type": action.resource_type,
-        "resource_id": str(action.resource_id),
-        "changes": changes,
-        "ip_address": actor.ip_address,
-        "session_id": actor.session_id,
+        "resource_id": _storable(str(action.resource_id)),
+        "changes": _storable(action.changes),
+        "ip_address": _storable(actor.ip_address),
+        "session_id": _storable(actor.session_id),
     }
-    row["mac"] = mac_of([row[field] for field in FIELDS], settings().key("audit_key"))
+    row["mac"] = mac_of([row[field] for field in FIELDS], key).hex()
     return row
 
 
@@ -112,8 +106,16 @@ def _canonical(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no place in an audit row; give text")
 
 
-def _refuse_floats(value: object) -> None:
-    if isinstance(value, float):
-        raise TypeError("a float has no place in an audit row; give text")
-    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
-        _refuse_floats(inner)
+def _storable(value: object) -> Any:
+    """`value` as jsonb gives it back: no floats, no characters the database refuses, text for times and decimals."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, Mapping):
+        return {_storable(str(name)): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_storable(inner) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, date | Decimal | UUID):
+        return _canonical(value) if isinstance(value, datetime) else str(value)
+    raise TypeError(f"{type(value).__name__} has no place in an audit row; give text")

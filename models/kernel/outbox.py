@@ -254,5 +254,5 @@ def _locked(session: Session, tenant_id: int, delivery_id: int) -> Delivery:
     wanted = select(Delivery).where(Delivery.tenant_id == tenant_id, Delivery.id == delivery_id).with_for_update()
     delivery = session.scalar(wanted)
     if delivery is None:
-        raise NotFoundError(f"no delivery {delivery_id}")
+        raise NotFoundError(f"no delivery {delivery_id}", resource="delivery", resource_id=delivery_id)
     return delivery

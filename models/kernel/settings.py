@@ -88,17 +88,20 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
 
     def required(self, name: str) -> str:
-        """The setting `name` as text, or ConfigError naming its variable; secrets are refused when they are samples."""
+        """The setting `name` as text, or ConfigError naming its variable."""
         value = getattr(self, name)
         variable = f"LABWIRE_{name.upper()}"
         if value in (None, ""):
             raise ConfigError(f"{variable} is not set")
-        if isinstance(value, SecretStr):
-            text = value.get_secret_value()
-            if not self.is_demo and text.strip().lower() in SAMPLE_VALUES:
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def refuse_samples(self) -> None:
+        """ConfigError for a secret, or a database password, copied from an example; in the demo they may stand."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr) and not self.is_demo and _is_sample(value.get_secret_value()):
+                variable = f"LABWIRE_{name.upper()}"
                 raise ConfigError(f"{variable} holds a sample value; generate one (for example: openssl rand -hex 32)")
-            return text
-        return str(value)
 
     def key(self, name: str) -> bytes:
         """The key setting `name` (hex, at least 32 bytes) as bytes."""
@@ -118,11 +121,21 @@ def read_settings(state_dir: Path | None = None) -> Settings:
     file = folder.expanduser().absolute() / "environment"
     try:
         if state_dir is None:
-            return Settings(_env_file=file)
-        return Settings(_env_file=file, state_dir=state_dir)
+            read = Settings(_env_file=file)
+        else:
+            read = Settings(_env_file=file, state_dir=state_dir)
     except ValidationError as error:
         fields = ", ".join(".".join(str(part) for part in problem["loc"]) for problem in error.errors())
         raise ConfigError(f"settings not acceptable: {fields}") from None
+    read.refuse_samples()
+    return read
+
+
+def _is_sample(secret: str) -> bool:
+    """Whether a secret, the password in a URL, or the part behind `user:` is one of those that examples use."""
+    _, is_url, rest = secret.partition("://")
+    password = rest.rpartition("@")[0] if is_url else secret
+    return password.rpartition(":")[2].strip().lower() in SAMPLE_VALUES
 
 
 @lru_cache(maxsize=1)

@@ -43,6 +43,7 @@ class AuditEvent(TenantRow, Base):
         UniqueConstraint("tenant_id", "key"),
         Index(None, "tenant_id", "resource_type", "resource_id", "id"),
         Index(None, "tenant_id", "occurred_at"),
+        Index("audit_event_seal_index", "tenant_id", "transaction_id", "id"),
     )
 
     key: Mapped[UUID]
@@ -61,7 +62,10 @@ class AuditEvent(TenantRow, Base):
 
 
 class AuditSeal(Base):
-    """One link of a tenant's chain: position n covers one audit row and everything before it."""
+    """One link of a tenant's chain: position n covers one audit row and everything before it.
+
+    `transaction_id` is the row's: the sealed rows' greatest tells where sealing goes on.
+    """
 
     __tablename__ = "audit_seal"
     __table_args__ = (UniqueConstraint("tenant_id", "audit_id"),)
@@ -69,6 +73,7 @@ class AuditSeal(Base):
     tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     audit_id: Mapped[int]
+    transaction_id: Mapped[int]
     audit_mac: Mapped[bytes]
     chain: Mapped[bytes]
     sealed_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import models.all_tables  # noqa: F401 # foreign keys name tables: all must be known, whichever module came first
 from models.kernel.db import engine, owner_engine
 from models.kernel.errors import NotFoundError
 
@@ -19,20 +20,21 @@ _SWITCH = text("SELECT set_config('labwire.tenant_id', :tenant_id, true)")
 
 @dataclass(frozen=True, slots=True)
 class KnownTenant:
-    """What everybody may know of an active tenant; `time_zone` is an IANA name."""
+    """What everybody may know of a tenant; `time_zone` is an IANA name."""
 
     id: int
     slug: str
     name: str
     time_zone: str
+    is_active: bool = True
 
 
-def known_tenants(slug: str = "") -> list[KnownTenant]:
+def known_tenants(slug: str = "", *, with_inactive: bool = False) -> list[KnownTenant]:
     """The active tenants, or the one of that slug; NotFoundError when there is none of that slug."""
     with registry_session() as session:
-        rows = session.execute(text("SELECT id, slug, name, time_zone FROM registry_tenants()"))
+        rows = session.execute(text("SELECT id, slug, name, time_zone, is_active FROM registry_tenants()"))
         tenants = [KnownTenant(*row) for row in rows]
-    chosen = [tenant for tenant in tenants if tenant.slug == slug] if slug else tenants
+    chosen = [tenant for tenant in tenants if (tenant.is_active or with_inactive) and (not slug or tenant.slug == slug)]
     if slug and not chosen:
         raise NotFoundError("no active tenant of that slug", field="tenant")
     return chosen

@@ -5,7 +5,7 @@ from sqlalchemy import NullPool, create_engine, text
 
 from models.kernel.db import Base, driver_url
 from models.kernel.settings import settings
-from models.migrations import all_tables
+from models import all_tables
 
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "15min"

@@ -14,6 +14,14 @@ ROLES = {
     "supervisor": "Supervisor",
     "administrator": "Administrator",
 }
+ROLE_HINTS = {
+    "technician": "Orders, sends, fetches and enters",
+    "verifier": "Verifies and releases results",
+    "doctor": "Orders, and reads released results",
+    "radiology_technician": "Images and their patients",
+    "supervisor": "Technician and verifier, and resolves what is held",
+    "administrator": "Users, equipment, catalogue; no patients",
+}
 IMPLIED = {"supervisor": frozenset({"technician", "verifier"})}
 REGISTRARS = ("technician", "radiology_technician")
 """Who registers and edits patients (supervisors too, being technicians)."""
@@ -33,6 +41,8 @@ SCOPES = {
     "people:write": "Create, change and disable users",
     "results:push": "Deliver finished results of the one instrument the token is bound to",
 }
+GRANTABLE = {scope: meaning for scope, meaning in SCOPES.items() if scope != "results:push"}
+"""What somebody may grant a token of their own; `results:push` is granted for one instrument, by an administrator."""
 PERSON = "person"
 """What no token can do: only somebody who signed in with a password."""
 NOT_IN_WRITE = frozenset({"people:write", "results:push", PERSON})

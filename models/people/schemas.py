@@ -3,15 +3,23 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from models.kernel.fields import Code, Email, Id, IsoDate, Line, Name
+from models.kernel.fields import Code, Email, Id, IsoDate, Line, Name, one_line
 from models.people.rules import PASSWORD_LONGEST, ROLES, SCOPES
 
 Role = StrEnum("Role", {name.upper(): name for name in ROLES})  # type: ignore[misc]  # made from the one table of roles
 Scope = StrEnum(  # type: ignore[misc]  # made from the one table of scopes
     "Scope", {name.upper().replace(":", "_"): name for name in SCOPES}
 )
+
+
+def _sayable(secret: SecretStr) -> SecretStr:
+    one_line(secret.get_secret_value())
+    return secret
+
+
+Password = Annotated[SecretStr, Field(max_length=PASSWORD_LONGEST), AfterValidator(_sayable)]
 
 
 class Sex(StrEnum):
@@ -32,8 +40,8 @@ class Shape(BaseModel):
 class Credentials(Shape):
     """What somebody signs in with; `laboratory` (its short name) where one address belongs to several."""
 
-    email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=254)]
-    password: SecretStr = Field(max_length=PASSWORD_LONGEST)
+    email: Line
+    password: Password
     laboratory: Line = ""
 
 
@@ -52,11 +60,16 @@ class UserEdit(Shape):
     roles: list[Role] | None = Field(default=None, min_length=1, max_length=len(ROLES))
 
 
-class PasswordChange(Shape):
+class NewPassword(Shape):
+    """A password to be set."""
+
+    password: Password
+
+
+class PasswordChange(NewPassword):
     """A new password beside the present one."""
 
-    present: SecretStr = Field(max_length=PASSWORD_LONGEST)
-    password: SecretStr = Field(max_length=PASSWORD_LONGEST)
+    present: Password
 
 
 class ResetRequest(Shape):
@@ -65,11 +78,10 @@ class ResetRequest(Shape):
     email: Email
 
 
-class ResetIn(Shape):
+class ResetIn(NewPassword):
     """A new password by the one-time token of the mailed link."""
 
-    token: Annotated[str, StringConstraints(strip_whitespace=True, min_length=8, max_length=200)]
-    password: SecretStr = Field(max_length=PASSWORD_LONGEST)
+    token: Name
 
 
 class TokenIn(Shape):

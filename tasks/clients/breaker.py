@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from models.kernel.errors import RetryableError
+from models.kernel.errors import UnavailableError
 
 
 class CircuitBreaker:
@@ -26,11 +26,11 @@ class CircuitBreaker:
         return max(0.0, self._closed_from - self._clock())
 
     def check(self) -> None:
-        """RetryableError, with nothing sent, while open or while the one trial call is under way."""
+        """UnavailableError, with nothing sent, while open or while the one trial call is under way."""
         remaining = self.open_seconds
         if remaining or self._is_tried:
             wait = remaining or self._pause_seconds
-            raise RetryableError(f"{self._what}: left alone after failures", retry_after_seconds=wait)
+            raise UnavailableError(f"{self._what}: left alone after failures", retry_after_seconds=wait)
         self._is_tried = self._failed >= self._limit
 
     def succeeded(self) -> None:

@@ -2,8 +2,9 @@
 
 Failures become the errors of `models.kernel.errors`, by what the caller may do:
 
-- RetryableError: the request was not sent (no connection, no name, breaker open), or the answer says "not now":
-  408, 425, 429, 500, 503 and any other 5xx but the two below. `retry_after_seconds` is what the answer asked for.
+- UnavailableError: the request was not sent (no connection, no name, no trust, breaker open).
+- RetryableError: the answer says "not now": 408, 425, 429, 500, 503 and any other 5xx but the two below.
+  `retry_after_seconds` is what the answer asked for.
 - UnknownOutcomeError: the request went out and nobody can say whether it was acted on: time-out, connection lost, or a
   502 or 504, by which a gateway says that it lost the answer. A GET changes nothing and is Retryable in those cases.
 - ConfigError: 401 and 403 with every key we have, or an address the guard refuses.
@@ -23,7 +24,7 @@ from typing import Any, cast
 import httpcore
 import httpx
 
-from models.kernel.errors import ConfigError, RefusedError, RetryableError, UnknownOutcomeError
+from models.kernel.errors import ConfigError, RefusedError, RetryableError, UnavailableError, UnknownOutcomeError
 from models.kernel.settings import settings
 from tasks.clients.address_guard import GuardedNetwork, check_url
 from tasks.clients.breaker import CircuitBreaker
@@ -50,7 +51,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """How to reach one outside system. `what` names it in messages; `keys` are headers, the one to try first first."""
+    """How to reach one outside system. `what` names it in messages; `keys` are headers, the one to try first first.
+
+    `timeout_seconds` is how long it may be silent, and, but for connecting, how long an exchange may take in all.
+    """
 
     what: str
     url: str
@@ -89,7 +93,9 @@ class OutsideSystem:
         self._keys = list(system.keys) or [{}]
         self._base = system.url.rstrip("/")
         seconds = system.timeout_seconds
-        limits = {"connect": min(CONNECT_SECONDS, seconds), "read": seconds, "write": seconds, "pool": None}
+        connect_seconds = min(CONNECT_SECONDS, seconds)
+        limits = {"connect": connect_seconds, "read": seconds, "write": seconds, "pool": None}
+        self._deadline_seconds = connect_seconds + seconds
         self._extensions: dict[str, Any] = {"timeout": limits}
 
     async def get(self, path: str, *, is_missing_answer: bool = False) -> Answer:
@@ -144,7 +150,7 @@ class OutsideSystem:
             request = httpx.Request(
                 method, self._base + path, content=body, headers=headers, extensions=self._extensions
             )
-            async with asyncio.timeout(self.system.timeout_seconds + CONNECT_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 response = await self._transport.handle_async_request(request)
                 try:
                     content, is_cut = await _read(response, self.system.max_bytes)
@@ -152,7 +158,7 @@ class OutsideSystem:
                     await response.aclose()
         # `from None`: the causes quote what was sent and received.
         except NOT_SENT as failed:
-            raise RetryableError(f"{what}: {_why_not_sent(failed)}; nothing was sent") from None
+            raise UnavailableError(f"{what}: {_why_not_sent(failed)}; nothing was sent") from None
         except SENT_FOR_NOTHING as failed:
             raise self._lost(method, "no answer in time" if _is_late(failed) else "connection lost") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):

@@ -86,8 +86,8 @@ def _failures(rows: list[dict[str, Any]]) -> dict[int, list[str]]:
         failed = each.result.get("unexpected_index_list")
         if column is None or failed is None:
             raise ValueError(f"the results could not be judged: {each.expectation_config.type}")
-        for row in failed:
-            found.setdefault(int(row["message_id"]), []).append(column)
+        for message_id in (one for group in failed for one in group["message_id"]):
+            found.setdefault(int(message_id), []).append(column)
     return found
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from models.instruments.stores.poll_answers import KeptMessage, waiting_messages
 from models.instruments.stores.polls import WhichPolls, due_equipment
+from models.instruments.stores.pushes import match_pushed
 from models.kernel.clock import utc_now
 from models.kernel.tenancy import known_tenants, registry_session, tenant_session
 from tasks.instruments.checking import complete_surely, read
@@ -57,7 +58,8 @@ async def fetch_due(due: DuePolls, who: Identity) -> Report:
 def find_due(tenant: str, which: WhichPolls) -> DuePolls:
     """Where results are due: instruments of one tenant (slug), or of all for an empty one."""
     places: list[Place] = []
-    for tenant_id in due_tenants(tenant):
+    is_chosen = which.assignment_id is not None or which.equipment_id is not None
+    for tenant_id in due_tenants(tenant, is_chosen=is_chosen):
         with tenant_session(tenant_id) as session:
             places += [(tenant_id, equipment_id) for equipment_id in due_equipment(session, tenant_id, which)]
     return DuePolls(tuple(places), which)
@@ -67,6 +69,8 @@ def complete_waiting(tenant: str, who: Identity) -> Report:
     """Check every waiting message of one tenant (slug), or of all for an empty one."""
     report = Report()
     for tenant_id in due_tenants(tenant):
+        with tenant_session(tenant_id) as session:
+            match_pushed(session, tenant_id, now=utc_now())
         after_id = 0
         while messages := _waiting(tenant_id, after_id):
             after_id = messages[-1].id
@@ -74,10 +78,10 @@ def complete_waiting(tenant: str, who: Identity) -> Report:
     return report
 
 
-def due_tenants(tenant: str) -> list[int]:
-    """The tenants with results to ask for or messages to check; with a slug, that tenant alone."""
+def due_tenants(tenant: str, *, is_chosen: bool = False) -> list[int]:
+    """The tenants with results to ask for or messages to check; every one that may hold what was chosen by its id."""
     chosen = {one.id for one in known_tenants(tenant)}
-    if tenant:
+    if tenant or is_chosen:
         return sorted(chosen)
     with registry_session() as session:
         return sorted(chosen & set(session.scalars(TO_POLL)))

@@ -53,7 +53,8 @@ async def send_due(due: DueSubmissions, who: Identity) -> Report:
 def find_due(tenant: str, which: Which) -> DueSubmissions:
     """Where submissions are due: instruments of one tenant (slug), or of all for an empty one."""
     places: list[Place] = []
-    for tenant_id in due_tenants(tenant):
+    is_chosen = which.assignment_id is not None or which.equipment_id is not None
+    for tenant_id in due_tenants(tenant, is_chosen=is_chosen):
         with tenant_session(tenant_id) as session:
             places += [(tenant_id, equipment_id) for equipment_id in due_equipment(session, tenant_id, which)]
     return DueSubmissions(tuple(places), which)
@@ -72,9 +73,11 @@ def settle_all(tenant: str, who: Identity) -> Report:
     return report
 
 
-def due_tenants(tenant: str) -> list[int]:
-    """The tenants with submissions due or interrupted; with a slug, that tenant alone."""
+def due_tenants(tenant: str, *, is_chosen: bool = False) -> list[int]:
+    """The tenants with submissions due or interrupted; every one that may hold what was chosen by its id."""
     chosen = {one.id for one in known_tenants(tenant)}
+    if tenant or is_chosen:
+        return sorted(chosen)
     with registry_session() as session:
         due = tenants_with_due(session, DESTINATION)
-    return sorted(chosen & set(due)) if not tenant else sorted(chosen)
+    return sorted(chosen & set(due))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from fastapi import FastAPI
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -49,9 +50,15 @@ def make_token(tenant_id: int, user_id: int, *scopes: str) -> str:
         return issue_token(session, tenant_id, SYSTEM, user_id, given)[1]
 
 
+@lru_cache(maxsize=1)
+def app() -> FastAPI:
+    """One application for all tests: it keeps nothing of its own, and making one takes a while."""
+    return create_app()
+
+
 def client(**options: Any) -> TestClient:
     """A browser that nobody has signed in with; redirects are not followed."""
-    return TestClient(create_app(), base_url=BASE, follow_redirects=False, **options)
+    return TestClient(app(), base_url=BASE, follow_redirects=False, **options)
 
 
 def signed_in(email: str, *, laboratory: str = "") -> TestClient:

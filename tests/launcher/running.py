@@ -80,7 +80,7 @@ class RunningHub:
         """`labwire up`, until it says that it is ready; the seconds that took."""
         began = time.monotonic()
         self.launcher = subprocess.Popen(
-            [*COMMAND, "up", "--no-demo"],
+            [*COMMAND, "up"],
             env=self.environment,
             cwd=ROOT,
             stdout=(self.state_dir.parent / "up.out").open("a"),

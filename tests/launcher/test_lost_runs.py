@@ -9,9 +9,9 @@ from deployments.launcher.environment import read_environment
 from deployments.worker.automations import LOST_AFTER_SECONDS
 from deployments.worker.catch_up import drop_missed_runs
 from deployments.worker.rest import PrefectRest
-from tests.launcher.running import RunningHub
+from tests.launcher.running import RunningHub, wait_for
 
-pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("launcher")]
+pytestmark = pytest.mark.contract
 
 
 @pytest.mark.slow
@@ -30,6 +30,18 @@ def test_a_run_without_signs_of_life_is_marked_as_crashed(hub: RunningHub) -> No
         client.post("/events", json=[heartbeat]).raise_for_status()
     message = hub.wait_for_state(run["id"], "CRASHED", LOST_AFTER_SECONDS + 60)
     assert "No sign of life" in message
+
+
+def test_the_server_plans_the_runs_of_a_schedule(hub: RunningHub) -> None:
+    """Prefect's scheduler is its own code on our versions of its libraries: SQLAlchemy 2.1 breaks it silently."""
+    with hub.prefect() as client:
+        flow_id = client.post("/flows/", json={"name": "planned"}).raise_for_status().json()["id"]
+        schedule = {"schedule": {"interval": 3600, "anchor_date": datetime.now(UTC).isoformat()}, "active": True}
+        body = {"name": "hourly", "flow_id": flow_id, "schedules": [schedule], "paused": False}
+        deployment_id = client.post("/deployments/", json=body).raise_for_status().json()["id"]
+        planned = {"flow_runs": {"deployment_id": {"any_": [deployment_id]}}}
+        wait_for(lambda: client.post("/flow_runs/count", json=planned).json() > 0, 20, "runs planned")
+        client.delete(f"/deployments/{deployment_id}").raise_for_status()
 
 
 def test_after_downtime_each_deployment_keeps_one_missed_run(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:

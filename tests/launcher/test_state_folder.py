@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.launcher import logs, postgres
+from deployments.launcher import demo, logs, postgres
 from deployments.launcher.environment import (
     part_environment,
     prefect_server_environment,
@@ -156,3 +156,11 @@ def test_a_killed_servers_lock_file_that_names_another_process_is_removed(tmp_pa
     lock.write_text(f"{os.getpid()}\n{cluster.data}\n")  # alive, but no PostgreSQL
     postgres._forget_earlier_server(cluster.data)
     assert not lock.exists()
+
+
+def test_every_setting_of_the_demo_is_taken_back_without_it(folder: StateFolder) -> None:
+    ports = demo.choose_ports(folder)
+    assert demo.choose_ports(folder) == ports
+    settings = demo.demo_settings(ports, {})
+    assert set(settings) == set(demo.NAMES)
+    assert demo.demo_settings(ports, settings) == settings

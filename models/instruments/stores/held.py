@@ -1,5 +1,8 @@
 """Held results and what a person decides about them, always with a reason."""
 
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models.instruments.inputs import HeldInput, MatchInput
@@ -24,6 +27,16 @@ def get_held(session: Session, tenant_id: int, held_id: int) -> HeldResult:
     if held is None:
         raise NotFoundError(f"no held result {held_id}", resource="held_result", resource_id=held_id)
     return held
+
+
+def list_held(
+    session: Session, tenant_id: int, *, state: str = "open", limit: int = 50, offset: int = 0
+) -> tuple[Sequence[HeldResult], int]:
+    """Held results in this state, the newest first, and how many there are in all."""
+    here = (HeldResult.tenant_id == tenant_id, HeldResult.state == state)
+    total = session.scalar(select(func.count()).select_from(HeldResult).where(*here)) or 0
+    wanted = select(HeldResult).where(*here).order_by(HeldResult.id.desc()).limit(limit).offset(offset)
+    return session.scalars(wanted).all(), total
 
 
 def get_message(session: Session, held: HeldResult) -> InstrumentMessage:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.instruments.inputs import WorklistFilter
 from models.instruments.rules import EXPIRY_WARNING_HOURS, OPEN, STALE_HOURS, WORDS, Status
+from models.instruments.stores.moves import unknown_assignment
 from models.kernel.errors import InvalidError
 
 MOST_ROWS = 500
@@ -119,6 +120,13 @@ def load_rows(session: Session, tenant_id: int, ids: Sequence[int]) -> list[Work
     values = _constants(tenant_id) | {"ids": list(ids)}
     found = {row["id"]: WorklistRow(**row) for row in session.execute(text(f"{ROWS} WHERE {where}"), values).mappings()}
     return [found[one] for one in ids if one in found]
+
+
+def get_row(session: Session, tenant_id: int, assignment_id: int) -> WorklistRow:
+    """One assignment as the list shows it, or NotFoundError."""
+    for row in load_rows(session, tenant_id, [assignment_id]):
+        return row
+    raise unknown_assignment(assignment_id)
 
 
 def count_by_state(session: Session, tenant_id: int, wanted: WorklistFilter) -> dict[str, int]:

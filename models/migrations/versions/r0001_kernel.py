@@ -22,6 +22,20 @@ SELECT t.id FROM tenant t WHERE t.is_active AND EXISTS (
     AND (d.state = 'due' AND d.next_attempt_at <= now() OR d.state = 'leased' AND d.leased_until <= now())
 )
 """
+BY_STATE = """
+SELECT d.state, count(*), min(d.next_attempt_at) FROM tenant t JOIN delivery d ON d.tenant_id = t.id
+WHERE d.state IN ('due', 'leased', 'unknown', 'dead') GROUP BY d.state
+"""
+UNSEALED = """
+SELECT COALESCE(sum(n.waiting), 0)::bigint FROM tenant t
+LEFT JOIN LATERAL (
+    SELECT s.transaction_id, s.audit_id FROM audit_seal s WHERE s.tenant_id = t.id ORDER BY s.position DESC LIMIT 1
+) last ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting FROM audit_event e WHERE e.tenant_id = t.id
+    AND (e.transaction_id, e.id) > (COALESCE(last.transaction_id, 0), COALESCE(last.audit_id, 0))
+) n
+"""
 
 
 def upgrade() -> None:
@@ -72,6 +86,7 @@ def create_tables() -> None:
     op.create_index(
         op.f("audit_event_tenant_id_occurred_at_index"), "audit_event", ["tenant_id", "occurred_at"], unique=False
     )
+    op.create_index("audit_event_seal_index", "audit_event", ["tenant_id", "transaction_id", "id"], unique=False)
     op.create_index(
         op.f("audit_event_tenant_id_resource_type_resource_id_id_index"),
         "audit_event",
@@ -83,6 +98,7 @@ def create_tables() -> None:
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("audit_id", sa.BigInteger(), nullable=False),
+        sa.Column("transaction_id", sa.BigInteger(), nullable=False),
         sa.Column("audit_mac", sa.LargeBinary(), nullable=False),
         sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.Column("sealed_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -176,8 +192,16 @@ def protect() -> None:
     let_registry_read("tenant", "id, slug, name, time_zone, is_active")
     let_registry_read("delivery", "tenant_id, id, destination, state, next_attempt_at, leased_until")
     registry_function(
-        "registry_tenants(OUT id bigint, OUT slug text, OUT name text, OUT time_zone text)",
+        "registry_tenants(OUT id bigint, OUT slug text, OUT name text, OUT time_zone text, OUT is_active boolean)",
         "SETOF record",
-        "SELECT id, slug, name, time_zone FROM tenant WHERE is_active ORDER BY id",
+        "SELECT id, slug, name, time_zone, is_active FROM tenant ORDER BY id",
     )
     registry_function("registry_tenants_with_due(p_destination text)", "SETOF bigint", DUE)
+    let_registry_read("audit_event", "tenant_id, id, transaction_id")
+    let_registry_read("audit_seal", "tenant_id, position, audit_id, transaction_id")
+    registry_function(
+        "registry_deliveries_by_state(OUT state text, OUT number bigint, OUT oldest timestamptz)",
+        "SETOF record",
+        BY_STATE,
+    )
+    registry_function("registry_audit_unsealed()", "bigint", UNSEALED)

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import InvalidError, NotFoundError
-from models.kernel.outbox import Event, Route, publish
+from models.kernel.mail import Mail, mail_event
+from models.kernel.outbox import publish
 from models.kernel.secrets import new_token, token_hash
 from models.kernel.settings import settings
 from models.kernel.tables import Tenant
@@ -24,11 +25,7 @@ USED_UP = "this link was used already or has expired; ask for a new one"
 
 def make_link(session: Session, tenant_id: int, user_id: int, *, minutes: float) -> str:
     """The address of a page on which this user may set a password once, within `minutes`."""
-    token = new_token("reset")
-    expires_at = utc_now() + timedelta(minutes=minutes)
-    session.add(PasswordReset(tenant_id=tenant_id, user_id=user_id, token_hash=token.sha256, expires_at=expires_at))
-    session.flush()
-    return f"{settings().base_url}/reset/{token.text}"
+    return _new_link(session, tenant_id, user_id, minutes=minutes)[1]
 
 
 def mail_link(session: Session, tenant_id: int, actor: Actor, user_id: int, *, is_invitation: bool = False) -> bool:
@@ -37,18 +34,15 @@ def mail_link(session: Session, tenant_id: int, actor: Actor, user_id: int, *, i
     if not user.is_active or _open_links(session, tenant_id, user_id) >= MOST_OPEN_LINKS:
         return False
     minutes = INVITATION_MINUTES if is_invitation else settings().password_reset_minutes
-    context = {
-        "name": user.name,
-        "link": make_link(session, tenant_id, user_id, minutes=minutes),
-        "minutes": round(minutes),
-        "laboratory": session.scalar(select(Tenant.name).where(Tenant.id == tenant_id)),
-    }
+    reset_id, link = _new_link(session, tenant_id, user_id, minutes=minutes)
+    laboratory = session.scalar(select(Tenant.name).where(Tenant.id == tenant_id))
+    context = {"name": user.name, "minutes": round(minutes), "laboratory": laboratory}
     template = "user_invited" if is_invitation else "password_reset"
-    payload = {"template": template, "to": [user.email], "context": context}
-    publish(
-        session, tenant_id, Event(f"user.{template}", f"user:{user_id}", payload, [Route("mail", is_ordered=False)])
-    )
-    record(session, tenant_id, actor, Action(f"user.{template}", "user", user_id, {}))
+    mail = Mail(template, [user.email], context, secrets={"link": link})
+    # Each link is an entity of its own: a mail that cannot be delivered must not hold back the next one.
+    event = mail_event(tenant_id, f"user.{template}", f"password_reset:{reset_id}", mail)
+    publish(session, tenant_id, event)
+    record(session, tenant_id, actor, Action(event.type, "user", user_id, {}))
     return True
 
 
@@ -104,6 +98,15 @@ def set_password(
     ended = end_all_sessions(session, tenant_id, user_id, but=but)
     session.flush()
     record(session, tenant_id, actor, Action("user.password_set", "user", user_id, {"sessions_ended": ended}))
+
+
+def _new_link(session: Session, tenant_id: int, user_id: int, *, minutes: float) -> tuple[int, str]:
+    token = new_token("reset")
+    expires_at = utc_now() + timedelta(minutes=minutes)
+    row = PasswordReset(tenant_id=tenant_id, user_id=user_id, token_hash=token.sha256, expires_at=expires_at)
+    session.add(row)
+    session.flush()
+    return row.id, f"{settings().base_url}/reset/{token.text}"
 
 
 def refuse_same(present: str, new: str) -> None:

@@ -1,4 +1,4 @@
-"""Imports every table module, so that the metadata is whole."""
+"""Imports every table module: the metadata is whole for whoever opens a session or migrates."""
 
 from models.instruments import catalogue_tables, tables as instruments_tables
 from models.kernel import idempotency, tables as kernel_tables

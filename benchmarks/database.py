@@ -1,0 +1,79 @@
+"""A PostgreSQL of the benchmark's own: embedded, durable as in operation, migrated, thrown away afterwards."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deployments.launcher import postgres
+from deployments.launcher.ports import free_port
+from models.kernel import db
+from models.kernel.settings import settings
+from models.migrations.apply import prepare_roles, upgrade
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """The process's settings point to a new database while the block runs; yields the server's version."""
+    home = Path(tempfile.mkdtemp(prefix="labwire-benchmark-"))
+    home.chmod(0o755)  # as root the server runs as another user
+    before = dict(os.environ)
+    try:
+        cluster = postgres.Cluster(home / "postgres", free_port())
+        postgres.prepare(cluster, durable=True)
+        process = subprocess.Popen(
+            postgres.command(cluster, durable=True),
+            preexec_fn=postgres.become(postgres.server_user()),
+            cwd="/",
+            env=postgres.server_environment(),
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            postgres.wait_until_ready(cluster.superuser_url)
+            owner, app = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+            prepare_roles(cluster.superuser_url, owner_password=owner, app_password=app)
+            owner_url = cluster.url("labwire_owner", owner)
+            upgrade(owner_url)
+            _point_to(home, owner_url=owner_url, app_url=cluster.url("labwire_app", app))
+            yield process_version(cluster)
+            db.engine().dispose()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def process_version(cluster: postgres.Cluster) -> str:
+    """What the server's program calls itself."""
+    line = [cluster.bin / "postgres", "--version"]
+    return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _point_to(home: Path, *, owner_url: str, app_url: str) -> None:
+    for name in [name for name in os.environ if name.startswith(("LABWIRE_", "PREFECT_"))]:
+        del os.environ[name]
+    state = home / "state"
+    (state / "tmp").mkdir(parents=True)
+    os.environ |= {
+        "LABWIRE_STATE_DIR": str(state),
+        "LABWIRE_SECRET_KEY": secrets.token_hex(32),
+        "LABWIRE_AUDIT_KEY": secrets.token_hex(32),
+        "LABWIRE_DATABASE_URL": app_url,
+        "LABWIRE_DATABASE_OWNER_URL": owner_url,
+        "PREFECT_HOME": str(state / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "TMPDIR": str(state / "tmp"),
+    }
+    settings.cache_clear()
+    for cached in (db.engine, db.owner_engine):
+        cached.cache_clear()
