@@ -17,7 +17,8 @@ from api.security import SAFE_METHODS, SESSION_COOKIE, check_csrf, client_addres
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from models.kernel.tenancy import group_session, registry_session, tenant_session
-from models.people.rules import PERSON, SCOPES, rights_of, scope_allows
+from models.people.roles import PERSON, SCOPES
+from models.people.rules import rights_of, scope_allows
 from models.people.stores.sessions import Known, find_session
 from models.people.stores.tokens import find_token
 
@@ -28,6 +29,10 @@ cookie = APIKeyCookie(
     description="A signed-in person. Requests that change something also need the header `X-CSRF-Token`, "
     "whose value `GET /api/v1/me` and the sign-in tell.",
 )
+
+
+BY_ITSELF = "seen"
+"""The parameter of a page that keeps itself new: it says what the page has. Such asking keeps no session alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ def may(*roles: str, scope: str | None = None) -> Callable[..., Awaitable[Caller
     401 without credentials, 403 (audited) otherwise; a cookie alone changes nothing without its CSRF token.
     """
     if scope is not None and scope != PERSON and scope not in SCOPES:
-        raise ValueError(f"scope {scope} is not in models.people.rules.SCOPES")
+        raise ValueError(f"scope {scope} is not in models.people.roles.SCOPES")
 
     async def allowed(request: Request, caller: Annotated[Caller | None, Depends(identify)]) -> Caller:
         if caller is None:
@@ -160,7 +165,7 @@ def _from_cookie(request: Request, session_token: str | None) -> Caller | None:
     if not session_token:
         return None
     with group_session() as session:
-        known = find_session(session, session_token)
+        known = find_session(session, session_token, is_seen=BY_ITSELF not in request.query_params)
     if known is None:
         return None
     return _caller(request, known, csrf=csrf_token(session_token))

@@ -18,7 +18,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from api import security
-from models.people.rules import CLINICAL, ROLES
+from models.people.roles import CLINICAL, ROLES
 
 if TYPE_CHECKING:
     from api.deps import Caller

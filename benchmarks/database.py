@@ -28,7 +28,7 @@ def fresh_database() -> Iterator[str]:
         postgres.prepare(cluster, durable=True)
         process = subprocess.Popen(
             postgres.command(cluster, durable=True),
-            preexec_fn=postgres.become(postgres.server_user()),
+            preexec_fn=postgres.become(postgres.server_user()),  # noqa: PLW1509  # no thread runs yet
             cwd="/",
             env=postgres.server_environment(),
             stderr=subprocess.DEVNULL,
@@ -53,8 +53,9 @@ def fresh_database() -> Iterator[str]:
 
 def process_version(cluster: postgres.Cluster) -> str:
     """What the server's program calls itself."""
-    line = [cluster.bin / "postgres", "--version"]
-    return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+    line = [str(cluster.bin / "postgres"), "--version"]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    return str(done.stdout).strip()
 
 
 def _point_to(home: Path, *, owner_url: str, app_url: str) -> None:

@@ -12,7 +12,7 @@ from benchmarks.laboratory import Laboratory, make_laboratory
 from benchmarks.results import Row
 
 FEW, MANY = 1_000, 20_000
-ROUNDS = 7
+ROUNDS = 5
 WARM_UP = 200
 
 
@@ -34,11 +34,8 @@ async def _measure(instruments: Fleet, laboratory: Laboratory) -> list[Row]:
             name = f"one client each with {connections} connections"
             bare.setdefault(name, []).append(await one_client_each(instruments, FEW, connections=connections))
         ours.append(await _ours(laboratory, FEW, round_number=number))
-        print(
-            f"round {number}: bare "
-            + ", ".join(f"{_pair(found[-1])}" for found in bare.values())
-            + f"; ours {_pair(ours[-1])}"
-        )
+        loops = ", ".join(_pair(found[-1]) for found in bare.values())
+        print(f"round {number}: bare {loops}; ours {_pair(ours[-1])}", flush=True)
     few = Bare(*_medians(ours))
     many = await _ours(laboratory, MANY, round_number=ROUNDS + 1)
     rows = []

@@ -14,7 +14,8 @@ from models.kernel.tenancy import owner_session, tenant_session
 PATIENTS = 500
 ORDER = text("""
 WITH made AS (
-    INSERT INTO assignment (tenant_id, patient_id, test_id, equipment_id, department_id, sample_id, request_id, priority)
+    INSERT INTO assignment
+        (tenant_id, patient_id, test_id, equipment_id, department_id, sample_id, request_id, priority)
     SELECT :tenant_id, (SELECT min(id) FROM patient) + g % :patients, (SELECT id FROM test_definition),
            CAST((CAST(:equipment AS bigint[]))[1 + g % cardinality(CAST(:equipment AS bigint[]))] AS bigint),
            :department_id, 'SAMP-' || g, 'REQ-' || :round || '-' || g,
@@ -58,7 +59,7 @@ class Laboratory:
         """How many assignments are in that state."""
         statement = text("SELECT count(*) FROM assignment WHERE tenant_id = :tenant_id AND status = :status")
         with tenant_session(self.tenant_id) as session:
-            return session.execute(statement, {"tenant_id": self.tenant_id, "status": status}).scalar_one()
+            return int(session.execute(statement, {"tenant_id": self.tenant_id, "status": status}).scalar_one())
 
 
 def make_laboratory(fleet: Fleet) -> Laboratory:
@@ -84,7 +85,8 @@ def make_laboratory(fleet: Fleet) -> Laboratory:
                 "WITH made AS (INSERT INTO test_definition (tenant_id, code, loinc, name, specimen_type, unit, "
                 "plausible_low, plausible_high, panic_low, panic_high) "
                 "VALUES (:t, 'LAB-CBC', '58410-2', 'CBC', 'Blood', 'g/dL', 1, 30, 6, 20) RETURNING id) "
-                "INSERT INTO reference_range (tenant_id, test_id, sex, low, high) SELECT :t, id, 'female', 12, 16 FROM made"
+                "INSERT INTO reference_range (tenant_id, test_id, sex, low, high) "
+                "SELECT :t, id, 'female', 12, 16 FROM made"
             ),
             {"t": tenant_id},
         )

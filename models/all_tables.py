@@ -1,7 +1,9 @@
 """Imports every table module: the metadata is whole for whoever opens a session or migrates."""
 
-from models.instruments import catalogue_tables, tables as instruments_tables
-from models.kernel import idempotency, tables as kernel_tables
+from models.instruments import catalogue_tables
+from models.instruments import tables as instruments_tables
+from models.kernel import idempotency
+from models.kernel import tables as kernel_tables
 from models.people import tables as people_tables
 
 AREAS = (kernel_tables, idempotency, people_tables, instruments_tables, catalogue_tables)

@@ -59,7 +59,7 @@ class Server:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every process's state, Prefect's included, lies in a folder of the test run; nothing is read from outside it."""
     folder = tmp_path_factory.mktemp("state")
     for name in [name for name in os.environ if name.startswith(("LABWIRE_", "PREFECT_"))]:
@@ -76,7 +76,7 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "GX_ANALYTICS_ENABLED": "false",
     }
     settings.cache_clear()
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +92,7 @@ def postgres_server() -> Iterator[Server]:
         postgres.prepare(cluster)
         process = subprocess.Popen(
             postgres.command(cluster, durable=False),
-            preexec_fn=postgres.become(postgres.server_user()),
+            preexec_fn=postgres.become(postgres.server_user()),  # noqa: PLW1509 # prepared before any thread
             cwd="/",
             stderr=subprocess.DEVNULL,
         )
@@ -109,9 +109,7 @@ def postgres_server() -> Iterator[Server]:
 def _with_template(server: Server) -> Server:
     template = sql.Identifier(TEMPLATE)
     server.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(template))
-    prepare_roles(
-        server.superuser_url, owner_password=OWNER_PASSWORD, app_password=APP_PASSWORD, database=TEMPLATE
-    )
+    prepare_roles(server.superuser_url, owner_password=OWNER_PASSWORD, app_password=APP_PASSWORD, database=TEMPLATE)
     upgrade(server.url("labwire_owner", OWNER_PASSWORD, TEMPLATE))
     return server
 

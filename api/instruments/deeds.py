@@ -7,7 +7,8 @@ from models.instruments.rules import FINISHED, Status, may_move, reasons_not_to_
 from models.instruments.stores.details import ResultRow
 from models.instruments.stores.entry import ENTERABLE
 from models.instruments.stores.worklist import WorklistRow
-from models.people.rules import ROLES, rights_of
+from models.people.roles import ROLES
+from models.people.rules import rights_of
 
 LABELS = {
     "send": "Send to the instrument",

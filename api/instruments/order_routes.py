@@ -26,7 +26,7 @@ from models.instruments.stores import comments, details, orders, previous, timel
 from models.instruments.stores.worklist import WorklistRow
 from models.kernel.fields import Id, Line
 from models.kernel.idempotency import once
-from models.people.rules import CLINICAL
+from models.people.roles import CLINICAL
 from models.people.stores.patients import get_patient
 from models.people.stores.reads import note_read
 

@@ -35,6 +35,6 @@ def _page(request: Request, caller: Caller, refused: Refusal | None = None) -> R
     status, errors = complaints(refused)
     with tenant_work(caller) as session:
         rows = load_worklist(session, caller.tenant_id, WorklistFilter(is_stale=True), limit=MOST_ROWS)
-    rows.sort(key=lambda row: (row.is_acknowledged, row.ordered_at))
+    rows.sort(key=lambda row: (row.is_acknowledged, row.ordered_at, row.id))
     context = {"rows": rows, "is_empty_choice": bool(errors), "most": MOST_ROWS}
     return show(request, "stale.html", caller, status=status, context=context)

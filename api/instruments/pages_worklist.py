@@ -86,15 +86,18 @@ def fetch(request: Request, caller: Technician, form: Form) -> Response:
 
 
 def _each(caller: Caller, ids: Sequence[int], do: Deed) -> tuple[list[int], list[str]]:
-    """What was done, and what was refused with its reason; each in a transaction of its own."""
+    """What was done, and what was refused with its reason; each in a transaction of its own.
+
+    NotFoundError only where it was about nothing else: what is done must be told.
+    """
     done, problems = [], []
     for assignment_id in ids:
         try:
             with tenant_work(caller) as session:
                 do(session, caller.tenant_id, caller.actor, assignment_id)
-        except NotFoundError:
-            raise
         except RefusedError as error:
+            if isinstance(error, NotFoundError) and len(ids) == 1:
+                raise
             problems.append(f"{assignment_id}: {error}")
         else:
             done.append(assignment_id)
@@ -120,7 +123,7 @@ def _table(
     flash: tuple[str, str] | None = None,
     details: Sequence[str] = (),
 ) -> Response:
-    context = {"view": view, "board": board, "flash": flash, "details": list(details)}
+    context = {"view": view, "board": board, "is_fragment": True, "flash": flash, "details": list(details)}
     return show(request, "_worklist.html", caller, context=context)
 
 

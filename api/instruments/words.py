@@ -177,7 +177,8 @@ def range_for(one: RangeInput) -> str:
     if one.age_from_days and one.age_to_days is None:
         ages = f"from {years(one.age_from_days)}"
     elif one.age_to_days is not None:
-        ages = f"{years(one.age_from_days) or '0'} to {years(one.age_to_days)}"
+        begins = f"{years(one.age_from_days)} to" if one.age_from_days else "under"
+        ages = f"{begins} {years(one.age_to_days)}"
     return ", ".join(part for part in (one.sex or "", ages) if part)
 
 
@@ -196,6 +197,9 @@ def _range_told(one: Mapping[str, Any]) -> str:
     """A reference range as a file has it."""
     ends = f"{one.get('low') or ''}–{one.get('high') or ''}"
     ages = one.get("age_to_days") or one.get("age_from_days")
-    about = [one.get("sex") or "", f"days {one.get('age_from_days') or 0}–{one.get('age_to_days') or ''}" if ages else ""]
+    about = [
+        one.get("sex") or "",
+        f"days {one.get('age_from_days') or 0}–{one.get('age_to_days') or ''}" if ages else "",
+    ]
     said = " ".join(part for part in about if part)
     return f"{ends} ({said})" if said else ends

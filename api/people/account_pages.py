@@ -12,7 +12,7 @@ from api.people import signing
 from api.render import redirect, render
 from models.kernel.errors import InvalidError, RefusedError
 from models.kernel.fields import Id
-from models.people.rules import GRANTABLE, ROLES
+from models.people.roles import GRANTABLE, ROLES
 from models.people.schemas import PasswordChange, TokenIn
 from models.people.stores import sessions, tokens
 

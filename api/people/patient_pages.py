@@ -12,7 +12,7 @@ from api.forms import Form, fill, texts
 from api.render import redirect, render
 from models.kernel.errors import RefusedError
 from models.kernel.fields import Id, Line
-from models.people.rules import CLINICAL, REGISTRARS
+from models.people.roles import CLINICAL, REGISTRARS
 from models.people.schemas import IdentifierIn, PatientEdit, PatientIn, Sex
 from models.people.stores import patients, reads
 

@@ -16,7 +16,7 @@ from api.people.answers import (
     ReadPage,
 )
 from models.kernel.fields import Id, Line
-from models.people.rules import CLINICAL, REGISTRARS
+from models.people.roles import CLINICAL, REGISTRARS
 from models.people.schemas import IdentifierIn, MergeIn, PatientEdit, PatientIn
 from models.people.stores import merges, patients, reads
 

@@ -10,7 +10,7 @@ from api.people import signing
 from api.people.answers import MeAnswer, SessionAnswer, SignInAnswer
 from api.security import SESSION_COOKIE, check_origin, drop_cookie, set_cookie
 from models.kernel.fields import Id
-from models.people.rules import PERSON
+from models.people.roles import PERSON
 from models.people.schemas import Credentials, PasswordChange
 from models.people.stores.sessions import end_session, list_sessions
 

@@ -10,7 +10,7 @@ from api.people.answers import NewTokenAnswer, TokenAnswer
 from api.people.links import ask_for_link, evenly, use_link
 from api.security import check_origin
 from models.kernel.fields import Id
-from models.people.rules import PERSON
+from models.people.roles import PERSON
 from models.people.schemas import ResetIn, ResetRequest, TokenIn
 from models.people.stores import tokens
 

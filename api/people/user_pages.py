@@ -12,7 +12,7 @@ from api.render import redirect, render
 from models.kernel.clock import utc_now
 from models.kernel.errors import RefusedError
 from models.kernel.fields import Id
-from models.people.rules import ROLE_HINTS, ROLES
+from models.people.roles import ROLE_HINTS, ROLES
 from models.people.schemas import UserEdit, UserIn
 from models.people.stores import accounts, sessions, tokens, users
 

@@ -8,7 +8,7 @@ from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.people.answers import NewTokenAnswer, SessionAnswer, TokenAnswer, UserAnswer
 from models.kernel.fields import Id
-from models.people.rules import PERSON
+from models.people.roles import PERSON
 from models.people.schemas import PushTokenIn, UserEdit, UserIn
 from models.people.stores import accounts, sessions, tokens, users
 

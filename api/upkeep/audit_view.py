@@ -5,7 +5,7 @@ from typing import Any
 
 from api.deps import Caller, tenant_work
 from models.kernel.audit import Action, record
-from models.people.rules import CLINICAL
+from models.people.roles import CLINICAL
 from models.upkeep.audit_trail import AuditFilter, AuditRow, list_audit
 
 WITHOUT_PATIENTS = frozenset(

@@ -17,7 +17,8 @@ from models.kernel.audit import Actor
 from models.kernel.errors import LabwireError, NotFoundError, RefusedError
 from models.kernel.tenancy import owner_session, registry_session, tenant_session
 from models.people.passwords import hash_password
-from models.people.rules import GRANTABLE, ROLES, refuse_weak_password
+from models.people.roles import GRANTABLE, ROLES
+from models.people.rules import refuse_weak_password
 from models.people.schemas import NewPassword, PatientIn, TenantIn, TokenIn, UserIn
 from models.people.stores import accounts, patients, tenants, tokens, users
 from models.people.stores.logins import candidates

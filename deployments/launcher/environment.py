@@ -97,7 +97,7 @@ def part_environment(folder: StateFolder, options: Settings, session: Mapping[st
         "XDG_CONFIG_HOME": str(folder.root / "config"),
         "XDG_DATA_HOME": str(folder.root / "data"),
         "PYTHONUNBUFFERED": "1",
-        # Flow runs are started as `python -m prefect.engine`: by the interpreter that runs the launcher.
+        # Flow runs are started as `python -m ...`: by the interpreter that runs the launcher.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH", os.defpath)]),
     }
     return {**PREFECT_DEFAULTS, **own, **forced, **session}

@@ -57,6 +57,7 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self._environment = environment
         self._changed = changed
+        self._log_folder = log_folder
         self._ready = {part.name: asyncio.Event() for part in self.parts}
         self._running: dict[str, Running] = {}
         self._hurry = asyncio.Event()
@@ -196,8 +197,8 @@ class Supervisor:
 
     async def _rotate_logs(self) -> None:
         while True:
-            for state in self.states.values():
-                logs.rotate(Path(state.log))
+            for path in self._log_folder.glob("*.log"):  # the flow runs' too
+                logs.rotate(path)
             await asyncio.sleep(ROTATION_SECONDS)
 
     def _start_guard(self) -> None:

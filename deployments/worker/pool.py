@@ -5,9 +5,9 @@ from typing import Any
 from deployments.worker.rest import PrefectRest
 
 POOL_TYPE = "process"
-ENGINE = "python -m prefect.engine"
-"""Run directly. Without a command the worker first starts a process that prepares a workspace for code fetched from
-elsewhere; ours is installed, and a run starts 0.8 s (of 2.8 s) sooner without."""
+ENGINE = "python -m deployments.worker.engine"
+"""Without a command the worker first starts a process that prepares a workspace for code fetched from elsewhere; ours
+is installed, and a run starts 0.8 s (of 2.8 s) sooner without."""
 
 
 def ensure_pool(rest: PrefectRest, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
@@ -16,4 +16,5 @@ async def check_stand_up(note: str = "", seconds: float = 0) -> State[str]:
         seconds: How long to stay running before that, to watch a run in progress.
     """
     await asyncio.sleep(seconds)
+    get_run_logger().info("stood for %s s", seconds)
     return Completed(message=f"stands up{': ' + note if note else ''}", data=note)

@@ -14,7 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.kernel.errors import ConfigError
 
-SAMPLE_VALUES = frozenset({"changeme", "change-me", "secret", "password", "labwire", "example", "test"})
+SAMPLE_VALUES = frozenset(
+    {"changeme", "change-me", "secret", "password", "labwire", "example", "test", "postgres", "admin"}
+)
 MINIMUM_KEY_BYTES = 32
 
 

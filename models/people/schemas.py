@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from models.kernel.fields import Code, Email, Id, IsoDate, Line, Name, one_line
-from models.people.rules import PASSWORD_LONGEST, ROLES, SCOPES
+from models.people.roles import PASSWORD_LONGEST, ROLES, SCOPES
 
 Role = StrEnum("Role", {name.upper(): name for name in ROLES})  # type: ignore[misc]  # made from the one table of roles
 Scope = StrEnum(  # type: ignore[misc]  # made from the one table of scopes

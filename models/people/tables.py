@@ -17,7 +17,11 @@ class User(TenantRow, Base):
     """Somebody who signs in. Without a password hash only a password reset lets them in."""
 
     __tablename__ = "app_user"
-    __table_args__ = (UniqueConstraint("tenant_id", "email"), CheckConstraint("email = lower(email)", name="email"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "email"),
+        CheckConstraint("email = lower(email)", name="email"),
+        Index(None, "email"),  # looked up before the tenant is known
+    )
 
     email: Mapped[str]
     name: Mapped[str]
@@ -33,7 +37,12 @@ class UserSession(TenantRow, Base):
     """A browser that is signed in; the cookie's token is kept only as SHA-256."""
 
     __tablename__ = "user_session"
-    __table_args__ = (_of_user(), UniqueConstraint("tenant_id", "token_hash"), Index(None, "tenant_id", "user_id"))
+    __table_args__ = (
+        _of_user(),
+        UniqueConstraint("tenant_id", "token_hash"),
+        Index(None, "tenant_id", "user_id"),
+        Index(None, "token_hash"),  # looked up before the tenant is known
+    )
 
     user_id: Mapped[int]
     token_hash: Mapped[bytes]
@@ -49,7 +58,12 @@ class ApiToken(TenantRow, Base):
     """A token for programs: prefix to recognise it, SHA-256 to check it. `equipment_id` binds it to one instrument."""
 
     __tablename__ = "api_token"
-    __table_args__ = (_of_user(), UniqueConstraint("tenant_id", "token_hash"), Index(None, "tenant_id", "user_id"))
+    __table_args__ = (
+        _of_user(),
+        UniqueConstraint("tenant_id", "token_hash"),
+        Index(None, "tenant_id", "user_id"),
+        Index(None, "token_hash"),  # looked up before the tenant is known
+    )
 
     user_id: Mapped[int]
     name: Mapped[str]
@@ -67,7 +81,7 @@ class PasswordReset(TenantRow, Base):
     """A one-time link to set a password."""
 
     __tablename__ = "password_reset"
-    __table_args__ = (_of_user(), UniqueConstraint("tenant_id", "token_hash"))
+    __table_args__ = (_of_user(), UniqueConstraint("tenant_id", "token_hash"), Index(None, "token_hash"))
 
     user_id: Mapped[int]
     token_hash: Mapped[bytes]

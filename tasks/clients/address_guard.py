@@ -4,14 +4,8 @@ A name that resolves to a forbidden address is refused when connecting, so that 
 nothing. Local networks are allowed: that is where instruments are.
 """
 
-import asyncio
-import socket
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 from urllib.parse import urlsplit
-
-import httpcore
 
 from models.kernel.errors import ConfigError
 
@@ -36,7 +30,7 @@ def check_url(url: str, *, what: str) -> None:
         raise ConfigError(f"{what}: the address must end with its path")
     if parts.scheme == "http" and not _is_loopback_name(host):
         raise ConfigError(f"{what}: plain http is for this machine alone; use https")
-    literal = _literal(host)
+    literal = literal_address(host)
     if literal is not None:
         check_address(literal, is_plain=parts.scheme == "http", what=what)
 
@@ -52,54 +46,8 @@ def check_address(address: Address, *, is_plain: bool, what: str) -> None:
         raise ConfigError(f"{what}: this address is not one an outside system can have")
 
 
-class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to checked addresses only; the certificate is still checked against the name in the URL."""
-
-    def __init__(self, what: str, *, is_plain: bool) -> None:
-        self._what, self._is_plain = what, is_plain
-        self._inner = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 # the interface's name
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Resolve, check, and connect to the first address that answers; `timeout` is for each step."""
-        failure: Exception = httpcore.ConnectError("the name has no address")
-        for address in await self._addresses(host, port, timeout):
-            check_address(address, is_plain=self._is_plain, what=self._what)
-            try:
-                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
-                failure = failed
-        raise failure
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Never: outside systems are reached by TCP."""
-        raise ConfigError(f"{self._what}: a socket file is not an outside system")
-
-    async def sleep(self, seconds: float) -> None:
-        """Part of the interface."""
-        await asyncio.sleep(seconds)
-
-    async def _addresses(self, host: str, port: int, seconds: float | None) -> list[Address]:
-        literal = _literal(host)
-        if literal is not None:
-            return [literal]
-        try:
-            async with asyncio.timeout(seconds):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except TimeoutError:
-            raise httpcore.ConnectTimeout("the name was not resolved in time") from None
-        except OSError:
-            raise httpcore.ConnectError("the name is not known") from None
-        return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
-
-
-def _literal(host: str) -> Address | None:
+def literal_address(host: str) -> Address | None:
+    """The address itself, where the host is one and not a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -107,5 +55,5 @@ def _literal(host: str) -> Address | None:
 
 
 def _is_loopback_name(host: str) -> bool:
-    literal = _literal(host)
+    literal = literal_address(host)
     return host == "localhost" or (literal is not None and literal.is_loopback)

@@ -26,13 +26,14 @@ import httpx
 
 from models.kernel.errors import ConfigError, RefusedError, RetryableError, UnavailableError, UnknownOutcomeError
 from models.kernel.settings import settings
-from tasks.clients.address_guard import GuardedNetwork, check_url
+from tasks.clients.address_guard import check_url
 from tasks.clients.breaker import CircuitBreaker
+from tasks.clients.network import GuardedNetwork
+from tasks.clients.pool import Pool
 from tasks.clients.retry_after import retry_after_seconds
 
 CONNECTIONS = 8
 CONNECT_SECONDS = 5.0
-IDLE_SECONDS = 2.0  # shorter than servers keep idle connections: one they just closed would make an outcome unknown
 MAX_BYTES = 1_000_000
 NOT_NOW = frozenset({408, 425, 429})
 ANSWER_LOST = frozenset({502, 504})
@@ -74,12 +75,12 @@ class Transport(httpx.AsyncHTTPTransport):
         context = _trust(settings().outside_ca_file)
         super().__init__(verify=context, trust_env=False)
         # httpx has no way to hand in a network; a test pins that this is where its connections come from.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=system.connections,
-            max_keepalive_connections=system.connections,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=GuardedNetwork(system.what, is_plain=is_plain),
+        self._pool = Pool(  # type: ignore[assignment]  # it does what httpx asks of httpcore's
+            httpcore.URL(system.url).origin,
+            most=system.connections,
+            context=context,
+            network=GuardedNetwork(system.what, is_plain=is_plain),
+            what=system.what,
         )
 
 

@@ -77,7 +77,7 @@ def _checked(one: Fetched, expected: ExpectedResult) -> CheckedResult:
 def _note(report: Report, tenant_id: int, checked: Sequence[CheckedResult], outcomes: Sequence[Outcome]) -> None:
     for one, outcome in zip(checked, outcomes, strict=True):
         line = Line(tenant_id, one.expected.equipment_id or 0, outcome.assignment_id, outcome.what)
-        (report.went_well if outcome.what in ("completed", "ignored") else report.needs_a_look)(line)
+        (report.went_well if outcome.what in ("completed", "ignored") else report.was_caught)(line)
 
 
 def complete_surely(fetched: Sequence[Fetched], actor: Actor) -> Report:

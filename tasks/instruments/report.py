@@ -30,10 +30,7 @@ class Line:
 
 
 class Report:
-    """Lines and counts of one run; opaque to Prefect, which would walk every line.
-
-    An outcome that needs a look makes the run Failed.
-    """
+    """Lines and counts of one run; opaque to Prefect, which would walk every line."""
 
     __slots__ = ("lines", "tally", "troubled")
 
@@ -47,8 +44,13 @@ class Report:
         self.tally.count(line.outcome)
         self.lines.append(line)
 
+    def was_caught(self, line: Line) -> None:
+        """Count an outcome that waits for somebody in the hub's own lists, such as a held result; the run did well."""
+        self.tally.count(line.outcome)
+        self.troubled.append(line)
+
     def needs_a_look(self, line: Line) -> None:
-        """Count an outcome that somebody must look at."""
+        """Count what could not be done: the run ends Failed."""
         self.tally.problem(line.outcome)
         self.troubled.append(line)
 

@@ -2,12 +2,14 @@ import logging
 import re
 
 import pytest
+from sqlalchemy.exc import DataError, IntegrityError
 from starlette.testclient import TestClient
 
 from api.app import create_app, without_secrets
 from api.middleware import MOST_BODY_BYTES, UnexpectedError
 from api.security import safe_next
 from models.kernel import db
+from models.kernel.errors import HeldError, RateLimitedError, RetryableError, UnknownOutcomeError
 from models.kernel.settings import settings
 from tests.api.helpers import BASE, PAGE, PASSWORD, client, make_user, signed_in
 
@@ -117,6 +119,33 @@ def test_a_mistake_of_ours_tells_nobody_anything(alpha: int, monkeypatch: pytest
     assert "test_door.py" in str(logged.value)
     assert "Lovelace" not in str(logged.value)
     assert logged.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RateLimitedError("slower", retry_after_seconds=7), 429),
+        (RetryableError("later", retry_after_seconds=7), 503),
+        (HeldError("unit", "another unit"), 422),
+        (UnknownOutcomeError("no answer came"), 502),
+        (DataError("SELECT", {}, ValueError("Lovelace")), 422),
+        (IntegrityError("INSERT", {}, ValueError("Lovelace")), 409),
+    ],
+)
+def test_every_class_of_error_has_its_status(alpha: int, error: Exception, status: int) -> None:
+    app = create_app()
+
+    @app.get("/raise")
+    def boom() -> None:
+        raise error
+
+    answer = TestClient(app, base_url=BASE).get("/raise")
+    assert (answer.status_code, answer.json()["success"]) == (status, False)
+    assert "Lovelace" not in answer.text
+    if status in (429, 503):
+        assert answer.headers["retry-after"] == "7"
+    if isinstance(error, HeldError):
+        assert answer.json()["fields"] == [{"field": "unit", "message": "another unit"}]
 
 
 def test_the_database_being_away_is_503(ada: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from models.people.rules import ROLES
+from models.people.roles import ROLES
 from tests.api.helpers import app, make_user, signed_in
 
 pytestmark = pytest.mark.api

@@ -120,6 +120,15 @@ def test_being_seen_keeps_a_session_alive(alpha: int) -> None:
     assert utc_now() - seen < timedelta(minutes=1)
 
 
+def test_a_page_that_keeps_itself_new_does_not_keep_its_session_alive(alpha: int) -> None:
+    make_user(alpha, "ada@alpha.org")
+    browser = signed_in("ada@alpha.org")
+    age(alpha, last_seen_at=utc_now() - timedelta(minutes=59))
+    assert browser.get("/worklist/rows?seen=abc", headers={"Accept": "text/html"}).status_code in (200, 204)
+    with tenant_session(alpha) as session:
+        assert utc_now() - session.scalars(select(UserSession.last_seen_at)).one() > timedelta(minutes=58)
+
+
 def test_a_session_ends_at_the_latest_after_its_hours(alpha: int) -> None:
     make_user(alpha, "ada@alpha.org")
     browser = signed_in("ada@alpha.org")
@@ -127,6 +136,14 @@ def test_a_session_ends_at_the_latest_after_its_hours(alpha: int) -> None:
         row = session.scalars(select(UserSession)).one()
         assert timedelta(hours=11.9) < row.expires_at - utc_now() <= timedelta(hours=12)
     age(alpha, expires_at=utc_now() - timedelta(seconds=1))
+    assert browser.get("/api/v1/me").status_code == 401
+
+
+def test_a_session_begun_while_its_user_was_being_disabled_is_worth_nothing(alpha: int) -> None:
+    make_user(alpha, "ada@alpha.org")
+    browser = signed_in("ada@alpha.org")
+    with tenant_session(alpha) as session:
+        session.execute(update(User).values(is_active=False))
     assert browser.get("/api/v1/me").status_code == 401
 
 

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import httpcore
 import httpx
 import pytest
 import trustme
@@ -16,8 +15,10 @@ import trustme
 from deployments.simulators.instrument import SimulatedInstrument
 from models.kernel.errors import ConfigError, RefusedError, RetryableError, UnavailableError, UnknownOutcomeError
 from models.kernel.settings import settings
-from tasks.clients.address_guard import GuardedNetwork, check_address, check_url
+from tasks.clients.address_guard import check_address, check_url
 from tasks.clients.breaker import CircuitBreaker
+from tasks.clients.network import GuardedNetwork
+from tasks.clients.pool import Pool
 from tasks.clients.retry_after import retry_after_seconds
 from tasks.clients.transport import OutsideSystem, System, Transport, _trust
 
@@ -128,8 +129,9 @@ def test_a_mapped_address_is_looked_through() -> None:
 
 async def test_connections_come_from_the_guarded_network() -> None:
     transport = Transport(System("system 7", "https://lims.example"))
-    assert isinstance(transport._pool, httpcore.AsyncConnectionPool)
-    assert isinstance(transport._pool._network_backend, GuardedNetwork)
+    pool: Any = transport._pool
+    assert isinstance(pool, Pool)
+    assert isinstance(pool._network, GuardedNetwork)
     await transport.aclose()
 
 

@@ -43,7 +43,7 @@ class Page(HTMLParser):
             self._open.append(element)
 
     def handle_endtag(self, tag: str) -> None:
-        while self._open:
+        while self._open and tag not in VOID:
             if self._open.pop().tag == tag:
                 return
 

@@ -1,20 +1,14 @@
-"""The catalogue: what the demo's holds, reading files, previewing and applying them."""
+"""The catalogue: previewing and applying files, and changing one test at a time."""
 
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
 from sqlalchemy import text
 
-import deployments.demo
-from deployments.simulators.instrument_catalogue import CATALOGUE
-from models.instruments.catalogue_files import COLUMNS, Problem, parse_catalogue
-from models.instruments.catalogue_inputs import PanelInput, TestInput, check_loinc
+from models.instruments.catalogue_files import parse_catalogue
+from models.instruments.catalogue_inputs import PanelInput, TestInput
 from models.instruments.inputs import DepartmentInput, EquipmentInput
 from models.instruments.stores import catalogue, catalogue_import
 from models.instruments.stores.departments import create_department
@@ -24,180 +18,9 @@ from models.kernel.tables import AuditEvent
 from models.kernel.tenancy import tenant_session
 from tests.conftest import Database
 from tests.instruments.helpers import Lab, make_lab
+from tests.instruments.test_catalogue_files import CSV, DEMO, GOOD
 
-DEMO = (Path(deployments.demo.__file__).parent / "catalogue.json").read_bytes()
-unit, store = pytest.mark.unit, pytest.mark.store
-
-TRUE_CODES = {
-    "LAB-HGB": ("718-7", "g/dL"),
-    "LAB-WBC": ("6690-2", "10*3/uL"),
-    "LAB-PLT": ("777-3", "10*3/uL"),
-    "LAB-GLU": ("2345-7", "mg/dL"),
-    "LAB-CREA": ("2160-0", "mg/dL"),
-    "LAB-ALT": ("1742-6", "U/L"),
-    "LAB-TSH": ("3016-3", "m[IU]/L"),
-    "LAB-TNTHS": ("67151-1", "ng/L"),
-}
-"""LOINC and UCUM, as loinc.org lists them."""
-
-
-@unit
-def test_the_demos_tests_have_true_codes_units_ranges_and_sources() -> None:
-    parsed = parse_catalogue(DEMO, "json")
-    assert parsed.problems == []
-    for code, (loinc, ucum) in TRUE_CODES.items():
-        test = parsed.tests[code]
-        assert (test.loinc, test.unit) == (loinc, ucum)
-        assert test.ranges
-        assert "Ranges:" in test.source
-    assert parsed.panels["CBC"].tests == ["LAB-HGB", "LAB-WBC", "LAB-PLT"]
-    example = parsed.tests["LAB-CBC"]
-    assert (example.name, example.unit, example.specimen_type) == ("CBC", "g/dL", "Blood")
-
-
-@unit
-def test_the_simulated_instrument_speaks_of_the_same_tests() -> None:
-    for code, test in parse_catalogue(DEMO, "json").tests.items():
-        simulated = CATALOGUE[code]
-        assert (simulated.name, simulated.unit, simulated.specimen) == (test.name, test.unit, test.specimen_type)
-        assert test.plausible_low is not None
-        assert test.plausible_high is not None
-        assert test.plausible_low <= simulated.lowest <= simulated.highest <= test.plausible_high
-
-
-@unit
-@pytest.mark.parametrize("code", [code for code, _ in TRUE_CODES.values()])
-def test_a_loinc_code_with_a_slip_is_refused(code: str) -> None:
-    assert check_loinc(code) == code
-    digits, check = code.split("-")
-    with pytest.raises(ValueError, match="check digit"):
-        check_loinc(f"{digits}-{(int(check) + 1) % 10}")
-
-
-GOOD = {"code": "X", "name": "X", "specimen_type": "Serum", "unit": "mg/dL"}
-
-
-@unit
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"unit": ""},
-        {"unit": "mg / dL"},
-        {"unit": "µg/L"},
-        {"loinc": "718-8"},
-        {"loinc": "718"},
-        {"code": ""},
-        {"code": "A\x00"},
-        {"verification_levels": 4},
-        {"verification_levels": 0},
-        {"result_type": "number"},
-        {"panic_low": "5", "panic_high": "4"},
-        {"plausible_low": "5", "panic_low": "4"},
-        {"panic_high": "5", "plausible_high": "4"},
-        {"panic_low": "NaN"},
-        {"panic_low": "Infinity"},
-        {"result_type": "text", "panic_low": "1"},
-        {"ranges": [{}]},
-        {"ranges": [{"low": "2", "high": "1"}]},
-        {"ranges": [{"low": "1", "age_from_days": 10, "age_to_days": 10}]},
-        {"ranges": [{"low": "1", "age_from_days": -1}]},
-        {"ranges": [{"low": "1", "sex": "f"}]},
-        {"ranges": [{"low": "1"}, {"low": "2"}]},
-        {"colour": "red"},
-    ],
-)
-def test_a_test_that_makes_no_sense_is_refused(changed: dict[str, Any]) -> None:
-    TestInput.model_validate(GOOD)
-    with pytest.raises(ValidationError):
-        TestInput.model_validate(GOOD | changed)
-
-
-CSV = """code;loinc;name;specimen_type;unit;panic_low;sex;age_from_days;range_low;range_high
-HGB;718-7;Haemoglobin;Blood;g/dL;6.0;female;6574;12.0;16.0
-HGB;;;;;;male;6574;14.0;18.0
-
-WBC;6690-2;Leucocytes;Blood;10*3/uL;;;;4.0;11.0
-"""
-
-
-@unit
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("separator", [";", ","])
-def test_csv_has_a_row_for_each_range(separator: str, mark: str) -> None:
-    parsed = parse_catalogue((mark + CSV.replace(";", separator)).encode(), "csv")
-    assert parsed.problems == []
-    assert parsed.places == {("tests", "HGB"): "line 2", ("tests", "WBC"): "line 5"}
-    hgb = parsed.tests["HGB"]
-    assert [(one.sex, one.low) for one in hgb.ranges] == [("female", Decimal("12.0")), ("male", Decimal("14.0"))]
-    assert (hgb.panic_low, parsed.tests["WBC"].ranges[0].age_from_days) == (Decimal("6.0"), 0)
-
-
-HEADER = "code,name,specimen_type,unit,range_low,range_high\n"
-
-
-@unit
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("", ("line 1", "header")),
-        ("name,unit\n", ("line 1", "header")),
-        ("code,code\n", ("line 1", "header")),
-        ("code,colour\n", ("line 1", "header")),
-        (HEADER + "A,A,Serum,mg/dL,1\n", ("line 2", "row")),
-        (HEADER + "A,A,Serum,mg/dL,1,2,3\n", ("line 2", "row")),
-        (HEADER + ",A,Serum,mg/dL,1,2\n", ("line 2", "code")),
-        (HEADER + "A,A,Serum,mg/dL,one,2\n", ("line 2", "range_low")),
-        (HEADER + "A,A,Serum,mg/dL,3,2\n", ("line 2", "row")),
-        (HEADER + "A,A,Serum,,1,2\n", ("line 2", "row")),
-        (HEADER + "A,A,Serum,mg/dL,1,2\nA,B,,,3,4\n", ("line 3", "name")),
-        (HEADER + "A,A,Serum,mg/dL,1,2\nA,,,,3,x\n", ("line 3", "range_high")),
-        (HEADER + 'A,"A,Serum\n', ("line 2", "row")),
-        ('{"tests": []}', ("line 1", "header")),
-    ],
-)
-def test_a_bad_csv_row_names_line_and_field(content: str, problem: tuple[str, str]) -> None:
-    found = parse_catalogue(content.encode(), "csv").problems
-    assert [(one.place, one.field) for one in found] == [problem]
-
-
-@unit
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", ("line 1", "file")),
-        (b"[]", ("file", "file")),
-        (b'{"tests": [}', ("line 1", "file")),
-        (b'{"test": []}', ("file", "file")),
-        (b'{"tests": {}}', ("file", "tests")),
-        (b'{"tests": [7]}', ("tests[0]", "row")),
-        (b'{"tests": [{}]}', ("tests[0]", "code")),
-        (b'{"panels": [{"code": "A", "name": "A", "tests": []}]}', ("panels[0]", "tests")),
-        (b"\xff", ("file", "file")),
-        (b"[" * 100_000, ("file", "file")),
-    ],
-)
-def test_a_bad_json_entry_names_place_and_field(content: bytes, problem: tuple[str, str]) -> None:
-    found = parse_catalogue(content, "json").problems
-    assert (found[0].place, found[0].field) == problem
-
-
-@unit
-def test_a_code_twice_is_refused() -> None:
-    found = parse_catalogue(json.dumps({"tests": [GOOD, GOOD]}).encode(), "json").problems
-    assert found == [Problem("tests[1]", "code", "occurs already at tests[0]")]
-
-
-@unit
-@given(st.binary(max_size=300), st.sampled_from(["json", "csv"]))
-def test_no_file_crashes_the_reading(content: bytes, format_: Any) -> None:
-    parse_catalogue(content, format_)
-
-
-@unit
-@given(st.lists(st.lists(st.text(max_size=8), max_size=4), max_size=4))
-def test_no_table_crashes_the_reading(rows: list[list[str]]) -> None:
-    lines = [",".join(COLUMNS[:4]), *(",".join(row) for row in rows)]
-    parse_catalogue("\n".join(lines).encode(errors="replace"), "csv")
+pytestmark = pytest.mark.store
 
 
 @pytest.fixture
@@ -230,7 +53,6 @@ def rows(lab: Lab, table: str) -> list[Any]:
         return [tuple(row) for row in session.execute(text(f"SELECT * FROM {table} ORDER BY id"))]
 
 
-@store
 def test_the_preview_says_what_applying_does_and_applying_again_does_nothing(lab: Lab) -> None:
     demo_ready(lab)
     planned = preview(lab, DEMO)
@@ -250,18 +72,19 @@ def test_the_preview_says_what_applying_does_and_applying_again_does_nothing(lab
     assert preview(lab, DEMO).count("unchanged") == len(planned.rows)
 
 
-@store
-def test_an_import_with_a_problem_writes_nothing(lab: Lab) -> None:
-    content = {"tests": [GOOD, GOOD | {"code": "Y", "department": "Nowhere"}], "panels": []}
-    body = json.dumps(content).encode()
+@pytest.mark.parametrize(
+    ("wrong", "field"), [(GOOD | {"code": "Y", "department": "Nowhere"}, "department"), ({"code": "Y"}, "name")]
+)
+def test_an_import_with_a_problem_writes_nothing(lab: Lab, wrong: dict[str, Any], field: str) -> None:
+    body = json.dumps({"tests": [GOOD, wrong], "panels": []}).encode()
     planned = preview(lab, body)
-    assert [(one.place, one.field) for one in planned.problems] == [("tests[1]", "department")]
-    with pytest.raises(InvalidError):
+    assert (planned.problems[0].place, planned.problems[0].field) == ("tests[1]", field)
+    with pytest.raises(InvalidError) as refused:
         apply(lab, body, planned.token)
+    assert refused.value.field == "file"
     assert len(rows(lab, "test_definition")) == 4
 
 
-@store
 def test_a_panel_names_tests_of_the_file_or_of_the_catalogue(lab: Lab) -> None:
     panel = {"code": "P", "name": "P", "tests": ["X", "LAB-HGB"]}
     assert preview(lab, json.dumps({"tests": [GOOD], "panels": [panel]}).encode()).problems == []
@@ -269,7 +92,6 @@ def test_a_panel_names_tests_of_the_file_or_of_the_catalogue(lab: Lab) -> None:
     assert [(one.place, one.field) for one in found] == [("panels[0]", "tests.0")]
 
 
-@store
 def test_only_what_was_previewed_is_applied(lab: Lab) -> None:
     body, other = (json.dumps({"tests": [GOOD | {"name": name}]}).encode() for name in ("A", "B"))
     token = preview(lab, body).token
@@ -281,7 +103,6 @@ def test_only_what_was_previewed_is_applied(lab: Lab) -> None:
         apply(lab, body, token)
 
 
-@store
 def test_csv_and_json_of_the_same_content_give_the_same_catalogue(lab: Lab) -> None:
     table = CSV.encode()
     apply(lab, table, preview(lab, table, "csv").token, "csv")
@@ -290,7 +111,6 @@ def test_csv_and_json_of_the_same_content_give_the_same_catalogue(lab: Lab) -> N
     assert preview(lab, body).count("unchanged") == 2
 
 
-@store
 def test_a_changed_test_is_audited_with_what_changed(lab: Lab) -> None:
     with tenant_session(lab.tenant_id) as session:
         (row,) = [one for one in catalogue.list_tests(session, lab.tenant_id) if one.code == "LAB-HGB"]
@@ -304,7 +124,6 @@ def test_a_changed_test_is_audited_with_what_changed(lab: Lab) -> None:
     assert only.changes["panic_high"] == ["20", "21"]
 
 
-@store
 def test_codes_stay_and_are_unique(lab: Lab) -> None:
     with tenant_session(lab.tenant_id) as session:
         (row,) = [one for one in catalogue.list_tests(session, lab.tenant_id) if one.code == "LAB-HGB"]

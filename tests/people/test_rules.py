@@ -6,8 +6,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.kernel.errors import ConflictError, InvalidError
 from models.kernel.fields import Code, Email, Id, IsoDate, Name, Text
+from models.people.roles import PERSON
 from models.people.rules import (
-    PERSON,
     refuse_impossible_birth,
     refuse_merge,
     refuse_stale,

@@ -1,7 +1,6 @@
 """Mail in the outbox, and what became of it."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select, text, update
@@ -54,11 +53,6 @@ def use_mailbox(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, **others: str
     for name, value in {**values, "LABWIRE_MAIL_FROM": "lab@example.org", **others}.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
-
-
-def running_mailbox() -> Iterator[Mailbox]:
-    with Mailbox() as mailbox:
-        yield mailbox
 
 
 def message_ids(mailbox: Mailbox) -> Counter[str]:

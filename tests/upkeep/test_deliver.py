@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -25,13 +24,6 @@ from tests.upkeep.helpers import deliveries, let_time_pass, message_ids, publish
 from tests.upkeep.killed_sender import STEPS
 
 pytestmark = pytest.mark.store
-
-
-@pytest.fixture
-def mailbox(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    with Mailbox() as running:
-        use_mailbox(running, monkeypatch)
-        yield running
 
 
 async def deliver(tenant: str = "") -> Tally:

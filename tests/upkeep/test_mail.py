@@ -103,7 +103,7 @@ async def test_what_is_not_an_address_is_refused_before_sending(mailbox: Mailbox
     ("mail", "complaint"),
     [
         (Mail("report_ready", ["doe@example.org"], {"request_id": "REQ-1"}), "report_ready/body.txt cannot be filled"),
-        (Mail("no_such", ["doe@example.org"], {}), "no mail template"),
+        (Mail("no_such", ["doe@example.org"], {}), "template is not there"),
         (Mail("../carrier", ["doe@example.org"], {}), "payload is not acceptable: template"),
     ],
 )

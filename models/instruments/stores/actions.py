@@ -1,6 +1,5 @@
 """What a person does with an assignment on its way to a result: cancel, choose an instrument, send, fetch."""
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.instruments import rules
@@ -14,15 +13,6 @@ from models.instruments.tables import Assignment, Equipment
 from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError
-
-DUE_NOW = text("""
-UPDATE delivery SET next_attempt_at = now()
-WHERE tenant_id = :tenant_id AND entity = :entity AND destination = :destination AND state = 'due'
-""")
-UNDER_WAY = text("""
-SELECT count(*) FROM delivery WHERE tenant_id = :tenant_id AND entity = :entity AND destination = :destination
-AND state IN ('due', 'leased')
-""")
 
 
 def cancel(session: Session, tenant_id: int, actor: Actor, assignment_id: int, given: CancelInput) -> Assignment:
@@ -65,13 +55,7 @@ def send_now(session: Session, tenant_id: int, actor: Actor, assignment_id: int)
     )
     if reasons or chosen is None:
         raise ConflictError(f"cannot send assignment {assignment_id} to an instrument: {'; '.join(reasons)}")
-    place = {
-        "tenant_id": tenant_id,
-        "entity": deliveries.entity(row.id),
-        "destination": deliveries.destination(chosen.id),
-    }
-    session.execute(DUE_NOW, place)
-    if not session.scalar(UNDER_WAY, place):
+    if not deliveries.hurry(session, tenant_id, row.id, chosen.id):
         publish_run(session, row)
     change(session, actor, row, "assignment.send")
     return row

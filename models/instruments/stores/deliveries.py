@@ -2,29 +2,40 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from models.instruments.rules import PRIORITIES
 from models.kernel.errors import ConflictError
 from models.kernel.outbox import Event, Route, publish_many
+from models.kernel.tables import Delivery
 
 ORDERED = "assignment.ordered"
 
-LOCK = text("""
-SELECT id FROM delivery WHERE tenant_id = :tenant_id AND entity = ANY(:entities)
-AND starts_with(destination, 'instrument:') AND state NOT IN ('done', 'skipped') ORDER BY id FOR UPDATE
-""")
-IN_FLIGHT = text("""
-SELECT entity FROM delivery WHERE tenant_id = :tenant_id AND entity = ANY(:entities)
-AND starts_with(destination, 'instrument:') AND state = 'leased' AND sent_at IS NOT NULL LIMIT 1
-""")
-SKIP = text("""
-UPDATE delivery SET state = 'skipped', last_answer = :reason, lease_owner = NULL, leased_until = NULL
-WHERE tenant_id = :tenant_id AND entity = ANY(:entities) AND starts_with(destination, 'instrument:')
-AND (state IN ('due', 'unknown', 'dead') OR state = 'leased' AND sent_at IS NULL)
-""")
+# Found through their events, which are indexed by entity; an index on deliveries would be written with every send.
+OF_THESE = """
+d.tenant_id = :tenant_id AND starts_with(d.destination, 'instrument:') AND d.event_id IN (
+    SELECT e.id FROM outbox_event e WHERE e.tenant_id = :tenant_id AND e.entity = ANY(:entities))
+"""
+
+
+def _about(head: str, tail: str) -> TextClause:
+    """A statement about the submissions of some assignments."""
+    return text(f"{head} WHERE {OF_THESE} AND {tail}")
+
+
+TO_ONE = "d.destination = :destination"
+LOCK = _about("SELECT d.id FROM delivery d", "d.state NOT IN ('done', 'skipped') ORDER BY d.id FOR UPDATE")
+IN_FLIGHT = _about("SELECT d.entity FROM delivery d", "d.state = 'leased' AND d.sent_at IS NOT NULL LIMIT 1")
+SKIP = _about(
+    "UPDATE delivery d SET state = 'skipped', last_answer = :reason, lease_owner = NULL, leased_until = NULL",
+    "(d.state IN ('due', 'unknown', 'dead') OR d.state = 'leased' AND d.sent_at IS NULL)",
+)
+LAST = _about("SELECT d.id FROM delivery d", f"{TO_ONE} ORDER BY d.id DESC LIMIT 1 FOR UPDATE")
+DUE_NOW = _about("UPDATE delivery d SET next_attempt_at = now()", f"{TO_ONE} AND d.state = 'due'")
+UNDER_WAY = _about("SELECT count(*) FROM delivery d", f"{TO_ONE} AND d.state IN ('due', 'leased')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +100,25 @@ def skip_open(session: Session, tenant_id: int, assignment_ids: Iterable[int], *
     """End every submission of these that has not gone out or has no certain outcome; those in flight are left."""
     entities = [entity(one) for one in assignment_ids]
     session.execute(SKIP, {"tenant_id": tenant_id, "entities": entities, "reason": f"skipped: {reason}"})
+
+
+def last_delivery(session: Session, tenant_id: int, assignment_id: int, equipment_id: int | None) -> Delivery | None:
+    """The newest submission of an assignment to an instrument, locked; None where there is none."""
+    values = _one(tenant_id, assignment_id, equipment_id or 0)
+    found = session.scalar(LAST, values)
+    return None if found is None else session.get_one(Delivery, (tenant_id, found), populate_existing=True)
+
+
+def hurry(session: Session, tenant_id: int, assignment_id: int, equipment_id: int) -> bool:
+    """Make an open submission due at once; whether there is one at all."""
+    values = _one(tenant_id, assignment_id, equipment_id)
+    session.execute(DUE_NOW, values)
+    return bool(session.scalar(UNDER_WAY, values))
+
+
+def _one(tenant_id: int, assignment_id: int, equipment_id: int) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "entities": [entity(assignment_id)],
+        "destination": destination(equipment_id),
+    }

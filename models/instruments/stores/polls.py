@@ -18,8 +18,9 @@ AND (a.poll_leased_until IS NULL OR a.poll_leased_until <= now())
 AND CASE WHEN :is_chosen THEN a.last_polled_at IS NULL OR a.last_polled_at < :started_at
          ELSE a.next_poll_at <= now() END
 AND (CAST(:assignment_id AS bigint) IS NULL OR a.id = :assignment_id)
-AND NOT EXISTS (SELECT FROM instrument_message m WHERE m.tenant_id = a.tenant_id AND m.assignment_id = a.id
-                AND m.run_number = a.run_number AND m.processed_at IS NULL)
+AND NOT EXISTS (SELECT FROM instrument_message m WHERE m.tenant_id = a.tenant_id
+                AND m.equipment_id = a.equipment_id AND m.assignment_id = a.id AND m.run_number = a.run_number
+                AND m.processed_at IS NULL)
 """
 DUE_EQUIPMENT = text(f"""
 SELECT e.id FROM equipment e

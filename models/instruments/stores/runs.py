@@ -17,7 +17,6 @@ from models.kernel import outbox
 from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError
-from models.kernel.tables import Delivery
 
 DISCARD_HELD = text("""
 UPDATE held_result SET state = 'discarded', resolved_by = :user_id, resolved_at = now(), reason = :reason
@@ -37,7 +36,7 @@ def resolve_unknown(
     elif given.outcome == "queued":
         _queued_as(session, actor, row, given)
     else:
-        delivery = _last_delivery(session, row)
+        delivery = deliveries.last_delivery(session, tenant_id, row.id, row.equipment_id)
         if delivery is not None and delivery.state in outbox.REPLAYABLE:
             outbox.replay(session, tenant_id, delivery.id, actor=actor)
         row.remarks = ""
@@ -57,7 +56,7 @@ def run_again(session: Session, tenant_id: int, actor: Actor, assignment_id: int
     if row.status == Status.UNKNOWN:
         raise ConflictError("the submission is unknown: say first what became of it at the instrument")
     deliveries.refuse_in_flight(session, tenant_id, [row.id])
-    delivery = _last_delivery(session, row)
+    delivery = deliveries.last_delivery(session, tenant_id, row.id, row.equipment_id)
     if row.status == Status.FAILED and row.queue_id is None and delivery is not None and delivery.state == "dead":
         outbox.replay(session, tenant_id, delivery.id, actor=actor)
         row.remarks = ""
@@ -106,7 +105,7 @@ def _queued_as(session: Session, actor: Actor, row: Assignment, given: UnknownIn
     other = session.scalar(taken)
     if other is not None and other != row.id:
         raise InvalidError(f"assignment {other} has this number at the instrument", field="queue_id")
-    delivery = _last_delivery(session, row)
+    delivery = deliveries.last_delivery(session, row.tenant_id, row.id, row.equipment_id)
     if delivery is not None and delivery.state == "unknown":
         delivery.state = "done"
         delivery.last_answer = "queued, as a person found at the instrument"
@@ -124,16 +123,6 @@ def publish_run(session: Session, row: Assignment) -> None:
     if row.equipment_id is not None:
         order = deliveries.Order(row.id, row.equipment_id, row.run_number, row.request_id, row.priority)
         deliveries.publish_orders(session, row.tenant_id, [order])
-
-
-def _last_delivery(session: Session, row: Assignment) -> Delivery | None:
-    """The submission of the present run: the newest one to the assignment's instrument."""
-    wanted = select(Delivery).where(
-        Delivery.tenant_id == row.tenant_id,
-        Delivery.entity == deliveries.entity(row.id),
-        Delivery.destination == deliveries.destination(row.equipment_id or 0),
-    )
-    return session.scalar(wanted.order_by(Delivery.id.desc()).limit(1).with_for_update())
 
 
 def discard_held(session: Session, actor: Actor, row: Assignment, reason: str) -> None:

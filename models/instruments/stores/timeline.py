@@ -37,7 +37,7 @@ SELECT COALESCE(d.answered_at, d.sent_at, d.created_at) AS at, d.id, d.state, d.
 FROM delivery d
 JOIN outbox_event o ON o.tenant_id = d.tenant_id AND o.id = d.event_id
 LEFT JOIN equipment e ON e.tenant_id = d.tenant_id AND d.destination = 'instrument:' || e.id
-WHERE d.tenant_id = :tenant_id AND d.entity = :entity AND starts_with(d.destination, 'instrument:') ORDER BY d.id
+WHERE o.tenant_id = :tenant_id AND o.entity = :entity AND starts_with(d.destination, 'instrument:') ORDER BY d.id
 """)
 RECEIVED = text("""
 SELECT m.received_at AS at, m.id, m.kind AS door, m.run_number, octet_length(m.body) AS size,

@@ -55,8 +55,11 @@ def start_session(
     return row, token.text
 
 
-def find_session(session: Session, token: str) -> Known | None:
-    """Who the cookie's token signs in, if it still does; notes that they were seen (a transaction without a tenant)."""
+def find_session(session: Session, token: str, *, is_seen: bool = True) -> Known | None:
+    """Who the cookie's token signs in, if it still does (a transaction without a tenant).
+
+    Notes that they were seen, unless `is_seen` says that it was a page that asked by itself.
+    """
     found = session.execute(
         text("SELECT tenant_id, id FROM registry_user_session(:hash)"), {"hash": token_hash(token)}
     ).one()
@@ -74,7 +77,7 @@ def find_session(session: Session, token: str) -> Known | None:
         return None
     last_seen, user, tenant = row
     idle = settings().session_idle_minutes * 60
-    if (utc_now() - last_seen).total_seconds() > min(SEEN_EVERY_SECONDS, idle / 10):
+    if is_seen and (utc_now() - last_seen).total_seconds() > min(SEEN_EVERY_SECONDS, idle / 10):
         session.execute(
             update(UserSession)
             .where(UserSession.tenant_id == found.tenant_id, UserSession.id == found.id)

@@ -13,7 +13,8 @@ from models.kernel.errors import InvalidError, NotFoundError
 from models.kernel.secrets import new_token, token_hash
 from models.kernel.tables import Tenant
 from models.kernel.tenancy import switch_tenant
-from models.people.rules import SCOPES, refuse_unknown
+from models.people.roles import SCOPES
+from models.people.rules import refuse_unknown
 from models.people.schemas import PushTokenIn, TokenIn
 from models.people.stores.sessions import Known, known
 from models.people.stores.users import get_user

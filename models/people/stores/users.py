@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ConflictError, NotFoundError
-from models.people.rules import ROLES, refuse_unknown
+from models.people.roles import ROLES
+from models.people.rules import refuse_unknown
 from models.people.schemas import UserEdit, UserIn
 from models.people.stores.sessions import end_all_sessions
 from models.people.tables import User

@@ -71,8 +71,8 @@ def sender_address(sender: str) -> Address:
 def _render(name: str, values: Mapping[str, Any]) -> str:
     try:
         return _environment().get_template(name).render(values)
-    except TemplateNotFound as missing:
-        raise RefusedError(f"no mail template {missing.name}") from None
+    except TemplateNotFound:
+        raise RefusedError("the mail's template is not there") from None
     except TemplateError as error:
         raise RefusedError(f"the mail template {name} cannot be filled: {type(error).__name__}") from None
 
