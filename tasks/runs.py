@@ -70,6 +70,8 @@ def batch_task(function: AsyncFunction[P, R]) -> Task[P, Coroutine[Any, Any, R]]
 
 def described(error: BaseException) -> str:
     """An error without its message: class, SQLSTATE and constraint of a database error, where in our code it rose."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     text = type(error).__name__
     if isinstance(error, DBAPIError) and error.orig is not None:
         diagnosis = getattr(error.orig, "diag", None)

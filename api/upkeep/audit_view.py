@@ -10,10 +10,11 @@ from models.upkeep.audit_trail import AuditFilter, AuditRow, list_audit
 
 WITHOUT_PATIENTS = frozenset(
     {
-        *("app_user", "user_session", "api_token", "password_reset", "equipment", "equipment_key", "department"),
-        *("test_definition", "panel", "delivery", "tenant", "route", "audit_event"),
+        *("user", "token", "tenant", "route", "audit_event", "delivery"),
+        *("equipment", "department", "test_definition", "panel", "catalogue"),
     }
 )
+"""Resource types whose changes never concern a patient; any other needs a clinical role."""
 
 
 def search(

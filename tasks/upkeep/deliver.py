@@ -33,18 +33,20 @@ IDLE_SECONDS = 10.0
 
 
 @batch_task
-async def deliver_due(tenant: str, idle_seconds: float = IDLE_SECONDS) -> Tally:
-    """Send what is due to every destination, and what becomes due meanwhile, until idle for `idle_seconds`."""
-    return await deliver_kinds(KINDS, tenant, idle_seconds=idle_seconds)
+async def deliver_due(tenant: str, idle_seconds: float | None = None) -> Tally:
+    """Send what is due to every destination, and what becomes due meanwhile, until idle for 10 s or what is given."""
+    return await deliver_kinds(KINDS, tenant, idle_seconds=IDLE_SECONDS if idle_seconds is None else idle_seconds)
 
 
 async def deliver_kinds(kinds: Sequence[Kind], tenant: str = "", *, idle_seconds: float = IDLE_SECONDS) -> Tally:
     """Drain all kinds at once, so that a slow one delays no other."""
     tenants = await asyncio.to_thread(known_tenants, tenant)
     drains = [Drain(kind, tenants, idle_seconds) for kind in kinds]
-    await asyncio.gather(*[drain.run() for drain in drains])
+    ends = await asyncio.gather(*[drain.run() for drain in drains], return_exceptions=True)
     tally = Tally()
-    for drain in drains:
+    for drain, end in zip(drains, ends, strict=True):
+        if end is not None:
+            raise end
         tally.merge(drain.tally)
     return tally
 

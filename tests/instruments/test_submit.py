@@ -8,15 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from deployments.simulators.instrument import SimulatedInstrument
-from models.instruments.stores.submissions import delivery_replayed, delivery_skipped
-from models.kernel import outbox
 from models.kernel.clock import utc_now
-from models.kernel.errors import ConflictError
 from models.kernel.settings import settings
-from models.kernel.tables import AuditEvent, Delivery
+from models.kernel.tables import AuditEvent
 from models.kernel.tenancy import tenant_session
 from tests.instruments.helpers import make_lab
-from tests.instruments.world import SETTINGS, World, dump, end_back_off, expire_leases, run_sql, submit
+from tests.instruments.world import SETTINGS, World, dump, end_back_off, run_sql, submit
 
 pytestmark = pytest.mark.contract
 
@@ -262,73 +259,6 @@ async def test_tenants_are_served_together_and_one_slug_alone(world: World) -> N
         assert (set(world.states(mine)), set(other.states(theirs))) == ({"P"}, {"Q"})
         await submit()
     assert set(world.states(mine)) == {"Q"}
-
-
-@pytest.mark.parametrize(("is_idempotent", "state", "status"), [(True, "due", "P"), (False, "unknown", "U")])
-async def test_an_interrupted_send_is_resent_only_where_keys_are_honoured(
-    world: World, is_idempotent: bool, state: str, status: str
-) -> None:
-    (one,) = world.order()
-    run_sql(
-        f"UPDATE equipment SET is_idempotent = {is_idempotent}",
-        "UPDATE delivery SET state = 'leased', lease_owner = 'ghost', sent_at = now(), attempts = 1, "
-        "leased_until = now() - interval '1 second'",
-    )
-    from tasks.instruments import submissions
-    from tasks.instruments.report import identity
-
-    submissions.settle_all("", identity("submit-assignments"))
-    assert (world.delivery_states(one), world.lab.assignment(one).status) == ([state], status)
-    await submit()
-    assert len(world.one.entries) == (1 if is_idempotent else 0)
-
-
-async def test_a_submission_that_kills_its_sender_each_time_ends_dead(world: World) -> None:
-    (one,) = world.order()
-    run_sql(
-        "UPDATE delivery SET state = 'leased', lease_owner = 'ghost', sent_at = now(), attempts = 5, "
-        "leased_until = now() - interval '1 second'"
-    )
-    await submit()
-    assert (world.delivery_states(one), world.lab.assignment(one).status) == (["dead"], "F")
-
-
-async def test_a_replay_makes_a_failed_assignment_wait_again_and_a_done_one_is_refused(world: World) -> None:
-    (one,) = world.order(test_code="LAB-NOTE")
-    await submit()
-    lab, actor = world.lab, world.lab.actor()
-    (delivery,) = lab.deliveries(one)
-    with tenant_session(lab.tenant_id) as session:
-        replayed = outbox.replay(session, lab.tenant_id, delivery.id, actor=actor)
-        delivery_replayed(session, lab.tenant_id, replayed, actor)
-    assert lab.assignment(one).status == "P"
-    (two,) = world.order()
-    await submit()
-    (delivery,) = lab.deliveries(two)
-    with pytest.raises(ConflictError, match="queued"), tenant_session(lab.tenant_id) as session:
-        delivery_replayed(session, lab.tenant_id, session.get_one(Delivery, (lab.tenant_id, delivery.id)), actor)
-
-
-async def test_giving_an_unknown_submission_up_fails_its_assignment(forgetful: World) -> None:
-    (one,) = forgetful.order()
-    forgetful.one.faults.set("timeout_after_accepting", times=1)
-    await submit()
-    lab, actor = forgetful.lab, forgetful.lab.actor()
-    (delivery,) = lab.deliveries(one)
-    with tenant_session(lab.tenant_id) as session:
-        skipped = outbox.skip(session, lab.tenant_id, delivery.id, reason="not at the instrument", actor=actor)
-        delivery_skipped(session, lab.tenant_id, skipped, actor)
-    assert lab.assignment(one).status == "F"
-
-
-async def test_an_interrupted_claim_is_taken_over_and_sent_once(world: World) -> None:
-    (one,) = world.order()
-    run_sql("UPDATE delivery SET state = 'leased', lease_owner = 'ghost', leased_until = now() + interval '1 minute'")
-    await submit()
-    assert world.delivery_states(one) == ["leased"]
-    expire_leases()
-    await submit()
-    assert (world.delivery_states(one), len(world.one.entries)) == (["done"], 1)
 
 
 async def test_the_audit_trail_names_the_flow(world: World) -> None:

@@ -1,6 +1,8 @@
 """Nothing can be changed, taken out, moved or cut off in the audit trail without `verify` naming it."""
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from models.kernel.tenancy import tenant_session
 from models.kernel.verify import verify_tenant
 from tests.conftest import Database
 from tests.factories import make_tenant
+from tests.kernel.killed_sealer import STEPS
 from tests.kernel.trail import as_superuser, seal, write
 
 pytestmark = pytest.mark.store
@@ -119,3 +122,23 @@ class TestSealing:
         print(f"100,000 rows sealed in {sealed_in:.1f} s, verified in {verified_in:.1f} s")
         assert sealed_in < 30
         assert verified_in < 60
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(
+    ("step", "has_head"),  # the folder is forced to disk only for a new file
+    [(step, has_head) for step in STEPS for has_head in (False, True) if not (has_head and step == "after the head")],
+)
+def test_a_sealer_killed_at_any_step_leaves_nothing_to_find(tenant: int, step: str, has_head: bool) -> None:
+    if has_head:
+        write(tenant, 3)
+        seal(tenant)
+    write(tenant, 4)
+    line = [sys.executable, "-m", "tests.kernel.killed_sealer", step, str(tenant)]
+    killed = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert killed.returncode == -9, killed.stderr[-2000:]
+    assert verify_tenant(tenant).is_sound
+    write(tenant, 1)
+    seal(tenant)
+    verdict = verify_tenant(tenant)
+    assert (verdict.sealed, verdict.unsealed, verdict.findings) == (8 if has_head else 5, 0, [])

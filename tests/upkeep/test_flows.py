@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -18,7 +17,7 @@ from models.kernel.settings import settings
 from models.kernel.tables import AuditEvent, AuditSeal, Delivery
 from models.kernel.tenancy import tenant_session
 from models.kernel.verify import verify_tenant
-from tasks.tally import ProblemsFound, Tally
+from tasks.tally import ProblemsFound
 from tasks.upkeep import deliver
 from tests.conftest import Database
 from tests.factories import make_tenant
@@ -30,12 +29,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.xdist_group("prefe
 
 @pytest.fixture(autouse=True)
 def short_idle_time(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = deliver.deliver_kinds
-
-    async def hurried(kinds: Any, tenant: str = "", *, idle_seconds: float = 0) -> Tally:
-        return await original(kinds, tenant, idle_seconds=0.2)
-
-    monkeypatch.setattr(deliver, "deliver_kinds", hurried)
+    monkeypatch.setattr(deliver, "IDLE_SECONDS", 0.2)
 
 
 async def runs_named(beginning: str) -> list[str]:

@@ -40,8 +40,9 @@ WITH wanted AS (
     ) p
 )
 UPDATE assignment a SET poll_lease_owner = :owner, poll_leased_until = now() + make_interval(secs => :lease_seconds)
-FROM pick, equipment e
-WHERE a.tenant_id = :tenant_id AND a.id = pick.id AND e.tenant_id = a.tenant_id AND e.id = a.equipment_id
+FROM equipment e
+WHERE a.tenant_id = :tenant_id AND a.id = ANY(ARRAY(SELECT id FROM pick))
+  AND e.tenant_id = a.tenant_id AND e.id = a.equipment_id
 RETURNING a.id, a.equipment_id, a.queue_id, a.run_number, a.status, a.queued_at, e.supports_auto_fetch
 """)  # noqa: S608  # DUE is a constant
 RELEASE = text("""
