@@ -26,8 +26,9 @@ class Tally:
         self.notes: list[str] = []
 
     def count(self, what: str, number: int = 1) -> Self:
-        """Something that went as it should: `stored`, `sent`, `held`."""
-        self.counts[what] += number
+        """Something that went as it should: `stored`, `sent`, `held`. With a number of 0 nothing is counted."""
+        if number:
+            self.counts[what] += number
         return self
 
     def problem(self, what: str, number: int = 1) -> Self:

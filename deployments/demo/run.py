@@ -28,6 +28,8 @@ from models.kernel.errors import ConfigError
 READY_SECONDS = 150
 STOP_SECONDS = 60
 REQUEST_SECONDS = 30
+PREFECT_SECONDS = 90
+"""Over SQLite Prefect now and then waits out its own lock time-out of 60 s (docs/decisions/0004)."""
 
 
 def run_demo(say: Callable[[str], None], *, stay: bool = False) -> bool:
@@ -71,6 +73,7 @@ def throw_away_hub(say: Callable[[str], None]) -> Iterator[Hub]:
             httpx.Client(base_url=status.urls["pages"], timeout=REQUEST_SECONDS, trust_env=False) as api,
             prefect_client(f"{status.urls['Prefect UI']}/api", auth) as prefect,
         ):
+            prefect.timeout = PREFECT_SECONDS
             yield Hub(api=api, prefect=prefect, urls=status.urls, settings=settings, tell=say)
     finally:
         launcher.terminate()

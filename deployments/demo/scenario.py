@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-RUN_SECONDS = 90
+RUN_SECONDS = 150
 
 
 class ScenarioError(Exception):
