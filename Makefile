@@ -1,6 +1,6 @@
 # labwire's front door: `make help` lists what there is. Everything runs from .venv, which `make setup` builds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench chaos soak
+.PHONY: help setup demo up test check bench chaos
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -37,6 +37,3 @@ bench: setup ## measure the promised speeds (ONLY=instruments one area); writes 
 
 chaos: setup ## the tests that kill processes at every step
 	@$(PYTEST) -q -m chaos
-
-soak: setup ## hours of ordinary work under random kills (MINUTES=60)
-	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
