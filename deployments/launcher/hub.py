@@ -93,7 +93,7 @@ def _prefect_server(plan: Plan) -> Part:
     port = plan.options.prefect_port
     return Part(
         name="prefect",
-        command=python_module("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
+        command=python_module("deployments.launcher.serve_prefect", "--host", "127.0.0.1", "--port", str(port)),
         environment=prefect_server_environment(plan.folder, plan.options, plan.auth),
         is_ready=probes.answers(f"{plan.prefect_url}/api/health", plan.auth),
         url=plan.prefect_url,
