@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.cli import demo, hub, instruments, people, upkeep
+from deployments.cli import database, demo, hub, instruments, people, upkeep
 
 app = typer.Typer(
     name="labwire",
@@ -15,6 +15,7 @@ app = typer.Typer(
 # Commands at the top level: up, status, logs, deploy, prefect; demo.
 app.add_typer(hub.app)
 app.add_typer(demo.app)
+app.add_typer(database.app, name="database")
 app.add_typer(instruments.app, name="instrument")
 people.register(app)  # tenant, user, token, patient
 upkeep.register(app)  # audit, replay

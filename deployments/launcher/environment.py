@@ -15,8 +15,10 @@ from models.kernel.settings import Settings
 KEY_BYTES = 32
 HEADER = "# Written by labwire at every start. Secrets stay as they are; keep this file private and in your backups.\n"
 
-# Prefect settings of a person's own that would lead our parts to another server or profile.
+# Prefect settings of a person's own that would lead our parts to another server or profile, and the launcher's line to
+# systemd, on which a part (Debian's PostgreSQL for one) would speak for the whole hub.
 FOREIGN = (
+    "NOTIFY_SOCKET",
     "PREFECT_API_KEY",
     "PREFECT_PROFILE",
     "PREFECT_ACTIVE_PROFILE",

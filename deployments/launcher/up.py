@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from deployments.launcher import demo, hub, postgres
+from deployments.launcher import demo, hub, postgres, service_manager
 from deployments.launcher.environment import part_environment, read_environment, with_secrets, write_environment
 from deployments.launcher.files import StateFolder
 from deployments.launcher.hub import Plan
@@ -131,6 +131,7 @@ async def _supervise(plan: Plan, choices: Choices, say: Say) -> int:
         if not supervisor.stopping.is_set():
             status.state = "ready"
             changed()
+            service_manager.tell("READY=1", f"STATUS=pages at {plan.api_url}")
             _tell_ready(plan, choices, time.monotonic() - began, say)
             await supervisor.stopping.wait()
     except (StartError, ConfigError) as error:
@@ -138,6 +139,7 @@ async def _supervise(plan: Plan, choices: Choices, say: Say) -> int:
         code = 1
     finally:
         status.state = "stopping"
+        service_manager.tell("STOPPING=1")
         say("labwire: stopping")
         await supervisor.stop()
         status.state = "stopped"

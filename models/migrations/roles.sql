@@ -1,4 +1,4 @@
--- Run once by a superuser, in the maintenance database; psycopg2 or psql puts the passwords in.
+-- Run by a superuser through `labwire database create` or the embedded server's first start, which put the passwords in.
 -- labwire_owner migrates and backs up. BYPASSRLS is for pg_dump: without it FORCE ROW LEVEL SECURITY hides every row from it.
 -- labwire_app is what the hub runs as: it owns nothing.
 -- labwire_registry cannot log in; it owns the few functions that look across tenants.
