@@ -9,7 +9,10 @@ def utc_now() -> datetime:
 
 
 def as_utc(moment: datetime) -> datetime:
-    """The same moment in UTC; a naive one is refused with ValueError, because its zone is unknown."""
+    """The same moment in UTC; ValueError for a naive one, whose zone is unknown, and one beyond the calendar in UTC."""
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset or a zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time lies beyond the calendar") from None

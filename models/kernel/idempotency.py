@@ -41,15 +41,18 @@ def once(
     """`do()` and its answer, or the answer of the first time; ConflictError where the key came with other content.
 
     A second request with the same key waits for the first one's transaction to end: the unique key makes it wait.
+    A key is known for LABWIRE_KEEP_IDEMPOTENCY_KEYS_DAYS; then `clean-up` forgets it.
     """
     if not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
         raise InvalidError(f"the key must be 1 to {LONGEST_KEY} printable characters", field="Idempotency-Key")
     table, digest = IdempotencyKey, content_hash(content)
     values = {"tenant_id": tenant_id, "scope": scope, "key": key, "content_sha256": digest}
-    made = session.scalar(insert(table).values(values).on_conflict_do_nothing().returning(table.id))
-    if made is None:
-        wanted = select(table).where(table.tenant_id == tenant_id, table.scope == scope, table.key == key)
-        earlier = session.execute(wanted).scalar_one()
+    reserve = insert(table).values(values).on_conflict_do_nothing().returning(table.id)
+    wanted = select(table).where(table.tenant_id == tenant_id, table.scope == scope, table.key == key)
+    while (made := session.scalar(reserve)) is None:
+        earlier = session.execute(wanted).scalar_one_or_none()
+        if earlier is None:  # cleaned up between the two statements: the key is new again
+            continue
         if earlier.content_sha256 != digest:
             raise ConflictError("this Idempotency-Key was used with other content", field="Idempotency-Key")
         return earlier.answer or {}

@@ -22,13 +22,13 @@ class Mail:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def mail_event(tenant_id: int, type_: str, entity: str, mail: Mail) -> Event:
-    """The event to publish; one mail per event, sent in order for one entity."""
+def mail_event(tenant_id: int, type_: str, entity: str, mail: Mail, *, is_ordered: bool = True) -> Event:
+    """The event to publish; one mail per event, sent in order for one entity unless `is_ordered` says otherwise."""
     payload: dict[str, Any] = {"template": mail.template, "to": list(mail.to), "context": dict(mail.context)}
     if mail.secrets:
         sealed = encrypt(json.dumps(dict(mail.secrets)), context=_context(tenant_id))
         payload["sealed"] = b64encode(sealed).decode()
-    return Event(type_, entity, payload, [Route(DESTINATION)])
+    return Event(type_, entity, payload, [Route(DESTINATION, is_ordered=is_ordered)])
 
 
 def open_secrets(tenant_id: int, sealed: str) -> dict[str, str]:

@@ -6,9 +6,10 @@ without it is simply taken over, one that expires with it was interrupted, and i
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select, text
@@ -44,7 +45,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A delivery that one run may send now; `attempts` counts the sends before this one."""
+    """A delivery that one run may send now; `attempts` counts the sends before this one.
+
+    `body` is kept with the first intent where it is given: whoever makes bodies sends the kept one on later attempts.
+    """
 
     tenant_id: int
     id: int
@@ -54,16 +58,21 @@ class Leased:
     attempts: int
     type: str
     payload: dict[str, Any]
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a send. `state` is done, due (again at `next_attempt_at`), unknown or dead."""
+    """What came of a send. `state` is done, due (again at `next_attempt_at`), unknown or dead.
+
+    `is_doubtful`: no answer came, so that it may have arrived; it stays so until a person decides.
+    """
 
     delivery_id: int
     state: str
     text: str
     next_attempt_at: datetime | None = None
+    is_doubtful: bool = False
 
 
 def publish(session: Session, tenant_id: int, event: Event) -> int:
@@ -150,15 +159,22 @@ def release(
 
 INTEND = text("""
 UPDATE delivery SET sent_at = clock_timestamp(), attempts = attempts + 1,
+       sent_body = COALESCE(sent_body, decode(CAST(:bodies AS jsonb) ->> CAST(id AS text), 'base64')),
        leased_until = now() + make_interval(secs => :lease_seconds)
 WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND state = 'leased' AND lease_owner = :owner RETURNING id
 """)
 
 
-def intend(session: Session, tenant_id: int, ids: Sequence[int], *, owner: str) -> set[int]:
-    """Record that these are about to be sent; commit before sending. Those whose lease was lost are left out."""
+def intend(
+    session: Session, tenant_id: int, ids: Sequence[int], *, owner: str, bodies: Mapping[int, bytes] | None = None
+) -> set[int]:
+    """Record that these are about to be sent; commit before sending. Those whose lease was lost are left out.
+
+    `bodies` (by id) are kept where none is kept yet.
+    """
+    kept = json.dumps({number: b64encode(body).decode() for number, body in (bodies or {}).items()})
     values = {"tenant_id": tenant_id, "ids": list(ids), "owner": owner, "lease_seconds": LEASE_SECONDS}
-    return set(session.scalars(INTEND, values))
+    return set(session.scalars(INTEND, values | {"bodies": kept}))
 
 
 STILL_OURS = text("""
@@ -174,8 +190,10 @@ def still_ours(session: Session, tenant_id: int, ids: Sequence[int], *, owner: s
 
 ANSWER = text("""
 UPDATE delivery d SET state = a.state, last_answer = a.text, answered_at = clock_timestamp(), lease_owner = NULL,
-       leased_until = NULL, next_attempt_at = COALESCE(a.next_attempt_at, d.next_attempt_at)
-FROM jsonb_to_recordset(CAST(:answers AS jsonb)) AS a(id bigint, state text, text text, next_attempt_at timestamptz)
+       leased_until = NULL, next_attempt_at = COALESCE(a.next_attempt_at, d.next_attempt_at),
+       is_doubtful = d.is_doubtful OR a.is_doubtful
+FROM jsonb_to_recordset(CAST(:answers AS jsonb))
+     AS a(id bigint, state text, text text, next_attempt_at timestamptz, is_doubtful boolean)
 WHERE d.tenant_id = :tenant_id AND d.id = a.id AND d.state = 'leased' AND d.lease_owner = :owner RETURNING d.id
 """)
 
@@ -188,6 +206,7 @@ def record_answers(session: Session, tenant_id: int, answers: Iterable[Answer], 
             "state": answer.state,
             "text": answer.text[:500],
             "next_attempt_at": answer.next_attempt_at.isoformat() if answer.next_attempt_at else None,
+            "is_doubtful": answer.is_doubtful,
         }
         for answer in answers
     ]
@@ -197,37 +216,51 @@ def record_answers(session: Session, tenant_id: int, answers: Iterable[Answer], 
 
 SETTLE = text("""
 UPDATE delivery SET state = CASE WHEN attempts < :most_attempts THEN :state ELSE :last_state END,
-       lease_owner = NULL, leased_until = NULL, next_attempt_at = now(),
-       last_answer = 'interrupted after the request went out'
+       lease_owner = NULL, leased_until = NULL, last_answer = 'interrupted after the request went out',
+       is_doubtful = true,
+       next_attempt_at = now() + CASE WHEN attempts < 3 THEN interval '0 s'
+           ELSE LEAST(power(3, LEAST(attempts, 20) - 3) * interval '1 min', CAST(:longest_pause AS interval)) END
 WHERE tenant_id = :tenant_id AND starts_with(destination, :prefix)
   AND state = 'leased' AND leased_until <= now() AND sent_at IS NOT NULL
 RETURNING id, entity
 """)
 NO_LIMIT = 2**31 - 1
+AT_ONCE = timedelta(0)
 
 
 def settle_interrupted(
-    session: Session, tenant_id: int, destination: str, *, may_resend: bool, most_attempts: int = NO_LIMIT
+    session: Session,
+    tenant_id: int,
+    destination: str,
+    *,
+    may_resend: bool,
+    most_attempts: int = NO_LIMIT,
+    longest_pause: timedelta = AT_ONCE,
 ) -> list[tuple[int, str]]:
     """End expired leases whose send was interrupted: due again where the receiver drops doubles, else unknown.
 
-    A delivery that was interrupted on its last attempt is dead: what kills its sender must not do so for ever.
+    A delivery that was interrupted on its last attempt is dead: what kills its sender must not do so for ever. From
+    its third attempt on it goes again after 1, 3, 9 minutes and so on, `longest_pause` at most: nor time after time.
     """
     state, last_state = ("due", "dead") if may_resend else ("unknown", "unknown")
     values = {"tenant_id": tenant_id, "prefix": destination, "state": state, "last_state": last_state}
-    rows = session.execute(SETTLE, values | {"most_attempts": most_attempts})
+    rows = session.execute(SETTLE, values | {"most_attempts": most_attempts, "longest_pause": longest_pause})
     return [(row.id, row.entity) for row in rows]
 
 
 def replay(session: Session, tenant_id: int, delivery_id: int, *, actor: Actor) -> Delivery:
-    """Make one finished delivery due again, with its attempts counted anew; ConflictError while it is under way."""
+    """Make one finished delivery due again, with its attempts counted anew; ConflictError while it is under way.
+
+    Who replays an unknown one has decided that it did not arrive. It is sent as it was sent before.
+    """
     delivery = _locked(session, tenant_id, delivery_id)
     if delivery.state not in REPLAYABLE:
         raise ConflictError(f"delivery {delivery_id} is {delivery.state}; only a finished one can be replayed")
     _audit(session, delivery, actor, "delivery.replay", {"state": [delivery.state, "due"]})
+    delivery.is_doubtful = delivery.is_doubtful and delivery.state != "unknown"
     delivery.state = "due"
     delivery.attempts = 0
-    delivery.sent_at = None
+    delivery.sent_at = delivery.reported_at = None
     delivery.next_attempt_at = text("now()")  # type: ignore[assignment]  # the database's clock, as everywhere here
     session.flush()
     return delivery

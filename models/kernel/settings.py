@@ -9,15 +9,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.kernel.errors import ConfigError
+from models.kernel.fields import Email
 
 SAMPLE_VALUES = frozenset(
     {"changeme", "change-me", "secret", "password", "labwire", "example", "test", "postgres", "admin"}
 )
 MINIMUM_KEY_BYTES = 32
+MOST_DAYS = 36_500
+_ADDRESS: TypeAdapter[str] = TypeAdapter(Email)
 
 
 class Settings(BaseSettings):
@@ -55,6 +58,8 @@ class Settings(BaseSettings):
     prefect_api_url: str = ""
     """The REST address of the Prefect server; empty: the one `labwire up` starts."""
     work_pool: str = "labwire"
+    worker_limit: int = Field(default=8, ge=1)
+    """Runs at the same time on one worker: on a laden machine more would only make each other late."""
 
     smtp_host: str = ""
     smtp_port: int = 25
@@ -72,6 +77,23 @@ class Settings(BaseSettings):
     """A private certificate authority (PEM) trusted for outside systems besides the public ones."""
     submission_attempts: int = 5
     delivery_attempts: int = 8
+    quality_checks_kept: int = Field(default=500, ge=1)
+    """Validations kept of each suite and tenant that met everything, and as many that did not."""
+    mail_attempts: int = 125
+    """Four days at least, about five: what RFC 5321, 4.5.4.1, asks of a sender before it gives up."""
+
+    operator_mail: str = ""
+    """Comma-separated addresses that are told of failed runs; empty: nobody."""
+    operator_tenant: str = ""
+    """Slug of the tenant through whose outbox those mails go; empty: the first one that was made."""
+
+    keep_idempotency_keys_days: int = Field(default=30, ge=1, le=MOST_DAYS)
+    keep_sessions_days: int = Field(default=90, ge=1, le=MOST_DAYS)
+    keep_links_days: int = Field(default=30, ge=1, le=MOST_DAYS)
+    keep_mails_days: int = Field(default=90, ge=1, le=MOST_DAYS)
+    keep_notices_days: int = Field(default=90, ge=2, le=MOST_DAYS)
+    keep_checks_days: int = Field(default=90, ge=8, le=MOST_DAYS)
+    """Days that `clean-up` leaves what has ended; uptime is shown over seven of them."""
 
     session_hours: float = 12
     session_idle_minutes: float = 60
@@ -83,6 +105,16 @@ class Settings(BaseSettings):
     def _absolute_state_dir(self) -> Self:
         object.__setattr__(self, "state_dir", self.state_dir.expanduser().absolute())
         return self
+
+    @field_validator("operator_mail")
+    @classmethod
+    def _addresses(cls, given: str) -> str:
+        return ",".join(_ADDRESS.validate_python(one) for one in given.split(",") if one.strip())
+
+    @property
+    def operator_addresses(self) -> list[str]:
+        """Who is told of failed runs; empty: nobody."""
+        return self.operator_mail.split(",") if self.operator_mail else []
 
     @property
     def base_url(self) -> str:

@@ -92,7 +92,11 @@ class OutboxEvent(TenantRow, Base):
 
 
 class Delivery(TenantRow, Base):
-    """One event on its way to one destination (`mail`, `instrument:12`). Lower priority numbers go first."""
+    """One event on its way to one destination (`mail`, `instrument:12`). Lower priority numbers go first.
+
+    `sent_body` is what the first attempt sent, where every attempt must send the same bytes. `is_doubtful`: an attempt
+    ended without an answer, so that it may have arrived. `reported_at` is when people were told that it needs one.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -128,4 +132,7 @@ class Delivery(TenantRow, Base):
     sent_at: Mapped[datetime | None]
     answered_at: Mapped[datetime | None]
     last_answer: Mapped[str | None]
+    sent_body: Mapped[bytes | None]
+    is_doubtful: Mapped[bool] = mapped_column(server_default=text("false"))
+    reported_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -42,7 +42,7 @@ def create(superuser_url: str, *, database: str, with_prefect: bool, new_passwor
         cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'")
         has_trgm = bool(cursor.fetchone()[0])
     if with_prefect and not has_trgm:
-        raise ConfigError("Prefect needs the extension pg_trgm (Debian: postgresql-contrib), which this server lacks")
+        raise ConfigError("Prefect needs the extension pg_trgm, which this server does not have among its own")
     if there and not new_passwords:
         raise ConflictError(f"roles exist already: {', '.join(there)}; new passwords would lock out whoever uses them")
     owner, app, prefect = (secrets.token_urlsafe(24) for _ in range(3))

@@ -1,7 +1,9 @@
 """How deliveries end: interrupted and taken up, replayed or skipped by a person, each with its audit row."""
 
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 
 from models.kernel import outbox
 from models.kernel.audit import Actor
@@ -51,6 +53,21 @@ class TestInterrupted:
         self.interrupted(north)
         self.settle(north, may_resend=True, most_attempts=1)
         assert rows(north)[0].state == "dead"
+
+    def test_what_is_interrupted_time_after_time_goes_again_after_growing_pauses(self, north: int) -> None:
+        """What kills its sender must not do so all day; one that was interrupted for the first times goes at once."""
+        self.interrupted(north)
+        pauses = []
+        for attempts in (1, 2, 3, 4, 5, 9):
+            with tenant_session(north) as session:
+                values = {"state": "leased", "sent_at": text("now()"), "leased_until": text("now()")}
+                session.execute(update(Delivery).values(attempts=attempts, **values))
+            with tenant_session(north) as session:
+                outbox.settle_interrupted(session, north, "mail", may_resend=True, longest_pause=timedelta(hours=1))
+                session.flush()
+                minutes = text("SELECT round(extract(epoch FROM next_attempt_at - now()) / 60)::int FROM delivery")
+                pauses.append(session.scalar(minutes))
+        assert pauses == [0, 0, 1, 3, 9, 60]
 
     def test_a_run_that_still_works_is_left_alone(self, north: int) -> None:
         publish(north, "a:1")
