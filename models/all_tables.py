@@ -5,5 +5,10 @@ from models.instruments import tables as instruments_tables
 from models.kernel import idempotency
 from models.kernel import tables as kernel_tables
 from models.people import tables as people_tables
+from models.upkeep import failure_tables
+from models.upkeep import tables as upkeep_tables
 
-AREAS = (kernel_tables, idempotency, people_tables, instruments_tables, catalogue_tables)
+AREAS = (
+    *(kernel_tables, idempotency, people_tables, instruments_tables, catalogue_tables, upkeep_tables),
+    failure_tables,
+)

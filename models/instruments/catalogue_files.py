@@ -24,6 +24,8 @@ RANGE_COLUMNS = {
     "age_to_days": "age_to_days",
     "range_low": "low",
     "range_high": "high",
+    "range_panic_low": "panic_low",
+    "range_panic_high": "panic_high",
 }
 TEST_COLUMNS = tuple(name for name in TestInput.model_fields if name != "ranges")
 COLUMNS = (*TEST_COLUMNS, *RANGE_COLUMNS)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from models.instruments.inputs import Input
+from models.instruments.inputs import Input, Version
 from models.kernel.fields import Code, Name, Text, one_line
 
 LONGEST_LIFE_DAYS = 150 * 366
@@ -35,19 +35,26 @@ AgeDays = Annotated[int, Field(ge=0, le=LONGEST_LIFE_DAYS)]
 
 
 class RangeInput(Input):
-    """What is normal for a sex (none: any) from one age in days up to, not including, another."""
+    """What is normal, or critical, for a sex (none: any) from one age in days up to, not including, another.
+
+    Panic limits given here hold in place of the test's for this sex and age; a range may have them alone.
+    """
 
     sex: Literal["female", "male"] | None = None
     age_from_days: AgeDays = 0
     age_to_days: AgeDays | None = None
     low: Limit | None = None
     high: Limit | None = None
+    panic_low: Limit | None = None
+    panic_high: Limit | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.low is None and self.high is None:
-            raise ValueError("a range needs low, high or both")
-        _ascending(("low", self.low), ("high", self.high))
+        if all(limit is None for limit in (self.low, self.high, self.panic_low, self.panic_high)):
+            raise ValueError("a range needs low, high or both, or critical limits")
+        _ascending(
+            ("panic_low", self.panic_low), ("low", self.low), ("high", self.high), ("panic_high", self.panic_high)
+        )
         if self.age_to_days is not None and self.age_to_days <= self.age_from_days:
             raise ValueError("age_to_days lies above age_from_days")
         return self
@@ -95,6 +102,14 @@ class TestInput(Input):
         return self
 
 
+class TestChange(TestInput):
+    """All fields of a test as they shall be, and the version they were read from."""
+
+    __test__ = False
+
+    version: Version
+
+
 class PanelInput(Input):
     """Several tests ordered as one, by their codes, in order."""
 
@@ -108,6 +123,12 @@ class PanelInput(Input):
         if len(self.tests) != len(set(self.tests)):
             raise ValueError("a test is named twice")
         return self
+
+
+class PanelChange(PanelInput):
+    """All fields of a panel as they shall be, and the version they were read from."""
+
+    version: Version
 
 
 def _ascending(*limits: tuple[str, Decimal | None]) -> None:

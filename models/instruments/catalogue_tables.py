@@ -37,10 +37,14 @@ class TestDefinition(TenantRow, Base):
     equipment_id: Mapped[int | None]
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     source: Mapped[str] = mapped_column(server_default="")
+    version: Mapped[int] = mapped_column(server_default=text("1"))
 
 
 class ReferenceRange(TenantRow, Base):
-    """What is normal for a sex (None: any) from one age up to, not including, another, in days of life."""
+    """What is normal, or critical, for a sex (None: any) from one age up to, not including, another, in days of life.
+
+    Its panic limits go before the test's.
+    """
 
     __tablename__ = "reference_range"
     __table_args__ = (references("test_definition", "test_id"), Index(None, "tenant_id", "test_id"))
@@ -51,6 +55,8 @@ class ReferenceRange(TenantRow, Base):
     age_to_days: Mapped[int | None]
     low: Mapped[Decimal | None]
     high: Mapped[Decimal | None]
+    panic_low: Mapped[Decimal | None]
+    panic_high: Mapped[Decimal | None]
 
 
 class Panel(TenantRow, Base):
@@ -62,6 +68,7 @@ class Panel(TenantRow, Base):
     code: Mapped[str]
     name: Mapped[str]
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
 
 
 class PanelTest(TenantRow, Base):

@@ -11,13 +11,28 @@ FLAGS = (LOW, HIGH, CRITICAL_LOW, CRITICAL_HIGH, NORMAL)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What is normal for a sex (None: any) at an age in days, `age_to_days` not included; both limits are normal."""
+    """What is normal for a sex (None: any) at an age in days, `age_to_days` not included; both limits are normal.
+
+    A range may hold critical limits of its own for that sex and age, with or without saying what is normal.
+    """
 
     sex: str | None
     age_from_days: int
     age_to_days: int | None
     low: Decimal | None
     high: Decimal | None
+    panic_low: Decimal | None = None
+    panic_high: Decimal | None = None
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether it says what is normal."""
+        return self.low is not None or self.high is not None
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether it says what is critical."""
+        return self.panic_low is not None or self.panic_high is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from models.kernel.clock import as_utc
 from models.kernel.fields import Code, Email, Id, IsoDate, Line, Name, Text, one_line
 
 MOST_AT_ONCE = 1000
+OLDEST_YEAR = 1900
 LONGEST_TIMEOUT_SECONDS = 60
 """A send must end well before its lease of 120 s does."""
 
@@ -24,7 +25,16 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,
 Secret = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=8, max_length=500), AfterValidator(one_line)
 ]
-AwareTime = Annotated[datetime, AfterValidator(as_utc)]
+
+
+def _of_our_age(moment: datetime) -> datetime:
+    """A time of antiquity is a slip of the pen, and not every zone can show it."""
+    if moment.year < OLDEST_YEAR:
+        raise ValueError(f"lies before {OLDEST_YEAR}")
+    return moment
+
+
+AwareTime = Annotated[datetime, AfterValidator(as_utc), AfterValidator(_of_our_age)]
 ValueText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(one_line)
 ]
@@ -32,6 +42,8 @@ ValueText = Annotated[
 
 def _secure(address: str) -> str:
     """Plain http is for this machine alone. Where it really leads to is checked again when it is called."""
+    if not address.isascii():
+        raise ValueError("is not ASCII; an international name is written as xn--...")
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
@@ -69,6 +81,12 @@ class DepartmentInput(Input):
     email: Email | None = None
 
 
+class DepartmentChange(DepartmentInput):
+    """All fields of a department as they shall be, and the version they were read from."""
+
+    version: Version
+
+
 class EquipmentInput(Input):
     """An instrument. Keys are given on their own, so that they are never read back with it."""
 
@@ -95,6 +113,13 @@ class KeyInput(Input):
     """A new key for an instrument; the ones before stay valid for the overlap."""
 
     key: Secret
+    overlap_hours: int = Field(default=24, ge=0, le=24 * 90)
+
+
+class PushKeyInput(Input):
+    """A new key with which an instrument pushes its results; the ones before stay valid for the overlap."""
+
+    expires_in_days: int = Field(default=365, ge=1, le=3650)
     overlap_hours: int = Field(default=24, ge=0, le=24 * 90)
 
 

@@ -1,9 +1,8 @@
 """What the hub needs from an analyser; tasks.clients.instrument fulfils it for the documented HTTP interface."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from models.instruments.result_rules import Violation
 from models.instruments.schemas import InstrumentResult
@@ -12,9 +11,9 @@ from models.kernel.errors import UnknownOutcomeError
 
 @dataclass(frozen=True, slots=True)
 class QueueRequest:
-    """One test to queue: the documented payload, and the key that is the same on every attempt."""
+    """One test to queue: the documented payload as JSON, and the key; both are the same on every attempt."""
 
-    payload: Mapping[str, Any]
+    body: bytes = field(repr=False)
     idempotency_key: str
 
 

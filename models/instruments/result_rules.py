@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
 from models.instruments.flags import Limits, Range, age_in_days, flag_of, matching_range
 from models.instruments.schemas import InstrumentResult
-from models.instruments.values import ParsedValue, UnreadableValueError, parse_value
+from models.instruments.values import ParsedValue, UnreadableValueError, parse_value, same_unit
 
 CLOCK_TOLERANCE = timedelta(minutes=2)
 """How far the instrument's clock may be from ours. Outside, the time is impossible: held, for a person to judge."""
@@ -59,6 +60,21 @@ class ExpectedResult:
     ranges: tuple[Range, ...]
     ordered_at: datetime
     queued_at: datetime | None
+    time_zone: str = "UTC"
+    """The laboratory's: on which day a patient is how old is a matter of its calendar."""
+    sent_test_name: str | None = None
+    sent_test_code: str | None = None
+    """As the instrument was told, which answers with that whatever the catalogue says by now."""
+
+    @property
+    def test_names(self) -> frozenset[str]:
+        """Every word by which a result may name the test."""
+        return self.test_codes | {self.test_name, self.sent_test_name or self.test_name}
+
+    @property
+    def test_codes(self) -> frozenset[str]:
+        """The test's code now, and as it was sent."""
+        return frozenset({self.test_code, self.sent_test_code or self.test_code})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +111,21 @@ def check_result(expected: ExpectedResult, result: InstrumentResult, now: dateti
     return found
 
 
-def limits_for(expected: ExpectedResult, on: date) -> Limits:
-    """The limits that hold for this patient on that day."""
-    fitting = matching_range(expected.ranges, expected.sex, age_in_days(expected.birth_date, on))
+def limits_for(expected: ExpectedResult, at: datetime) -> Limits:
+    """The limits that hold for this patient on the day that it is then in the laboratory.
+
+    What is normal and what is critical are looked up each for itself: a laboratory has many ranges of ages for the one
+    and few for the other. The test's panic limits hold where no range has one for this sex and age.
+    """
+    on = at.astimezone(ZoneInfo(expected.time_zone)).date()
+    sex, age_days = expected.sex, age_in_days(expected.birth_date, on)
+    normal = matching_range((one for one in expected.ranges if one.is_normal), sex, age_days)
+    critical = matching_range((one for one in expected.ranges if one.is_critical), sex, age_days)
     return Limits(
-        low=fitting.low if fitting else None,
-        high=fitting.high if fitting else None,
-        panic_low=expected.panic_low,
-        panic_high=expected.panic_high,
+        low=normal.low if normal else None,
+        high=normal.high if normal else None,
+        panic_low=_first(critical.panic_low if critical else None, expected.panic_low),
+        panic_high=_first(critical.panic_high if critical else None, expected.panic_high),
     )
 
 
@@ -112,14 +135,18 @@ def flag_for(value: ParsedValue, limits: Limits) -> str | None:
 
 
 def check_plausible(value: ParsedValue, low: Decimal | None, high: Decimal | None, field: str) -> list[Violation]:
-    """Outside the plausible limits a number is a mistake rather than an illness."""
+    """Outside the plausible limits a number is a mistake rather than an illness; "<1" lies below a limit of 1."""
     if value.number is None:
         return []
-    if low is not None and value.number < low:
+    if low is not None and (value.number < low or (value.comparator == "<" and value.number == low)):
         return [Violation("plausible", field, "the value lies below the plausible limit of the test")]
-    if high is not None and value.number > high:
+    if high is not None and (value.number > high or (value.comparator == ">" and value.number == high)):
         return [Violation("plausible", field, "the value lies above the plausible limit of the test")]
     return []
+
+
+def _first(own: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return other if own is None else own
 
 
 def _identity(expected: ExpectedResult, result: InstrumentResult) -> list[Violation]:
@@ -130,9 +157,9 @@ def _identity(expected: ExpectedResult, result: InstrumentResult) -> list[Violat
         found.append(Violation("patient", "patientId", "the patient is not the assignment's"))
     if result.test_name is None and result.test_code is None:
         found.append(Violation("test", "testName", "the result names no test"))
-    if result.test_name is not None and result.test_name not in (expected.test_name, expected.test_code):
+    if result.test_name is not None and result.test_name not in expected.test_names:
         found.append(Violation("test", "testName", "the test is not the assignment's"))
-    if result.test_code is not None and result.test_code != expected.test_code:
+    if result.test_code is not None and result.test_code not in expected.test_codes:
         found.append(Violation("test", "testCode", "the test code is not the assignment's"))
     if result.sample_id is not None and result.sample_id != expected.sample_id:
         found.append(Violation("sample", "sampleId", "the sample is not the assignment's"))
@@ -149,7 +176,7 @@ def _value(expected: ExpectedResult, result: InstrumentResult) -> list[Violation
         found.append(Violation("value", "value", str(error)))
     else:
         found += check_plausible(value, expected.plausible_low, expected.plausible_high, "value")
-    if (result.unit or "").strip() != expected.unit:
+    if not same_unit(result.unit or "", expected.unit):
         found.append(Violation("unit", "unit", "the unit is not the test's"))
     return found
 

@@ -1,6 +1,6 @@
 """The documented answers of an instrument, as the hub reads them: every text as received, nothing converted."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,7 +18,12 @@ def _as_text(value: object) -> object:
 def _moment(value: object) -> object:
     """A time must be ISO 8601 text; a bare number could be seconds or milliseconds and is refused."""
     if isinstance(value, str) and not value.lstrip("-").replace(".", "", 1).isdigit():
-        return datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
+        try:
+            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except OverflowError:  # at the very ends of the calendar: no database could give it back
+            raise ValueError("not a time that can be kept") from None
+        return moment
     if value is None or isinstance(value, datetime):
         return value
     raise ValueError("not an ISO 8601 time")

@@ -1,5 +1,6 @@
 """What is sent to an instrument, when it is sent again, and when that ends. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,8 +32,17 @@ class Order:
     department_id: int | None
 
 
-def request_for(order: Order) -> QueueRequest:
-    """The documented payload and the key that every attempt of this run of the test carries."""
+def request_for(order: Order, sent_body: bytes | None = None) -> QueueRequest:
+    """What every attempt of this run of the test carries: what was sent before, where it was, and its key.
+
+    An instrument that honours keys refuses a known key with other content: a patient merged, a test renamed or a
+    department changed between two attempts must not change a byte.
+    """
+    return QueueRequest(sent_body or body_of(order), f"labwire-{order.tenant_id}-{order.request_id}")
+
+
+def body_of(order: Order) -> bytes:
+    """The documented payload of an order as it is now."""
     payload: Mapping[str, Any] = {
         "id": 0,
         "patientId": order.patient_code,
@@ -48,7 +58,7 @@ def request_for(order: Order) -> QueueRequest:
             "departmentId": order.department_id,
         },
     }
-    return QueueRequest(payload, f"labwire-{order.tenant_id}-{order.request_id}")
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def next_attempt_at(attempts: int, now: datetime, *, wait_seconds: float | None = None) -> datetime:

@@ -24,6 +24,7 @@ class Department(TenantRow, Base):
 
     name: Mapped[str]
     email: Mapped[str | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
 
 
 class Equipment(TenantRow, Base):

@@ -9,6 +9,9 @@ _NUMBER = re.compile(
     r"(?P<comparator><=|>=|<|>)?[ ]?(?P<number>[+-]?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,2})?)", re.ASCII
 )
 
+# A litre alone or after a metric prefix, as a whole part of a unit: dl and /ul, but not mol or cal.
+_LITRE = re.compile(r"(?<![A-Za-z\]}])(?P<prefix>da|[YZEPTGMkhdcmunpfazy])?l(?![A-Za-z\[{_])")
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedValue:
@@ -21,6 +24,21 @@ class ParsedValue:
 
 class UnreadableValueError(ValueError):
     """The text is not a value of this type; the message says what was expected and never repeats the text."""
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Whether two units are the same by UCUM, which is case sensitive; nothing is converted.
+
+    UCUM itself has two spellings of a few symbols: l and L for the litre, 10* and 10^ for a power of ten. The micro
+    sign is what UCUM prints for its u.
+    """
+    return spelling(one) == spelling(other)
+
+
+def spelling(unit: str) -> str:
+    """The one spelling of a unit of which UCUM has several."""
+    text = unit.strip().replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u").replace("10^", "10*")
+    return _LITRE.sub(lambda found: f"{found['prefix'] or ''}L", text)
 
 
 def parse_value(raw: str | None, result_type: str) -> ParsedValue:

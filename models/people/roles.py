@@ -36,7 +36,7 @@ SCOPES = {
     "results:push": "Deliver finished results of the one instrument the token is bound to",
 }
 GRANTABLE = {scope: meaning for scope, meaning in SCOPES.items() if scope != "results:push"}
-"""What somebody may grant a token of their own; `results:push` is granted for one instrument, by an administrator."""
+"""What somebody may grant a token of their own; `results:push` is what the push key of an instrument may do."""
 PERSON = "person"
 """What no token can do: only somebody who signed in with a password."""
 NOT_IN_WRITE = frozenset({"people:write", "results:push", PERSON})

@@ -92,14 +92,6 @@ class TokenIn(Shape):
     expires_in_days: int = Field(default=90, ge=1, le=3650)
 
 
-class PushTokenIn(Shape):
-    """A token with which one instrument delivers its results, and nothing else."""
-
-    name: Name
-    equipment_id: Id
-    expires_in_days: int = Field(default=365, ge=1, le=3650)
-
-
 class PatientIn(Shape):
     """A new patient. Names may be empty: somebody unidentified still needs a laboratory."""
 

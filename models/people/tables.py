@@ -55,17 +55,20 @@ class UserSession(TenantRow, Base):
 
 
 class ApiToken(TenantRow, Base):
-    """A token for programs: prefix to recognise it, SHA-256 to check it. `equipment_id` binds it to one instrument."""
+    """A token for programs: prefix to recognise it, SHA-256 to check it. Without a user it is an instrument's own."""
 
     __tablename__ = "api_token"
     __table_args__ = (
         _of_user(),
+        ForeignKeyConstraint(["tenant_id", "equipment_id"], ["equipment.tenant_id", "equipment.id"]),
+        CheckConstraint("num_nonnulls(user_id, equipment_id) >= 1", name="owner"),
         UniqueConstraint("tenant_id", "token_hash"),
         Index(None, "tenant_id", "user_id"),
+        Index(None, "tenant_id", "equipment_id"),
         Index(None, "token_hash"),  # looked up before the tenant is known
     )
 
-    user_id: Mapped[int]
+    user_id: Mapped[int | None]
     name: Mapped[str]
     prefix: Mapped[str]
     token_hash: Mapped[bytes]
@@ -99,6 +102,12 @@ class Patient(TenantRow, Base):
         ForeignKeyConstraint(["tenant_id", "merged_into_id"], ["patient.tenant_id", "patient.id"]),
         CheckConstraint("sex IN ('female', 'male', 'other', 'unknown')", name="sex"),
         Index(None, "tenant_id", "family_name"),
+        # every result is compared with the codes of all records merged into its patient's
+        Index(
+            "patient_merged_index",
+            *("tenant_id", "merged_into_id"),
+            postgresql_where=text("merged_into_id IS NOT NULL"),
+        ),
     )
 
     code: Mapped[str]

@@ -17,6 +17,8 @@ METADATA = frozenset(map(ip_address, ("168.63.129.16", "100.100.100.200", "fd00:
 
 def check_url(url: str, *, what: str) -> None:
     """ConfigError unless `url` is https, or http to this very machine, and holds no credentials; `what` names it."""
+    if not url.isascii():
+        raise ConfigError(f"{what}: the address is not ASCII; an international name is written as xn--...")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

@@ -17,6 +17,8 @@ from models.instruments.ports import (
 )
 from models.instruments.result_rules import Violation, parse_result
 from models.kernel.clock import as_utc, utc_now
+from models.kernel.errors import RetryableError, UnknownOutcomeError
+from tasks.clients.contained import contained
 from tasks.clients.transport import CONNECTIONS, OutsideSystem, System
 
 LONGEST_SECONDS = 60.0
@@ -53,11 +55,11 @@ class HttpInstrument:
             )
         )
 
+    @contained(UnknownOutcomeError)
     async def queue(self, request: QueueRequest) -> Queued:
         """Put a test into the queue; UnreadableAnswerError when it was taken but the answer names no id."""
-        body = json.dumps(request.payload, separators=(",", ":"), ensure_ascii=False).encode()
         headers = {"Idempotency-Key": request.idempotency_key}
-        answer = await self.outside.post("/api/queue", body, headers=headers)
+        answer = await self.outside.post("/api/queue", request.body, headers=headers)
         content = _object(answer.body)
         queue_id = _identifier(content.get("id"))
         if queue_id is None:
@@ -65,6 +67,7 @@ class HttpInstrument:
             raise UnreadableAnswerError(f"{what}: its answer names no id; it may be queued", text=_text(answer.body))
         return Queued(queue_id, _count(content.get("queuePosition")))
 
+    @contained(RetryableError)
     async def result(self, queue_id: str) -> FetchedResult | None:
         """The answer as received; None for 404: forgotten, or never known."""
         answer = await self.outside.get(f"/api/results/{quote(queue_id, safe='')}", is_missing_answer=True)
@@ -74,6 +77,7 @@ class HttpInstrument:
             return FetchedResult(answer.body, Violation("unreadable", "body", "the answer is too long"), utc_now())
         return FetchedResult(answer.body, parse_result(answer.body), utc_now())
 
+    @contained(RetryableError)
     async def status(self) -> InstrumentStatus:
         """The instrument's own word on itself; `unreadable` where it says nothing of the kind."""
         answer = await self.outside.get("/api/status")

@@ -99,6 +99,11 @@ class OutsideSystem:
         self._deadline_seconds = connect_seconds + seconds
         self._extensions: dict[str, Any] = {"timeout": limits}
 
+    @property
+    def longest_seconds(self) -> float:
+        """How long one request may take in all."""
+        return self._deadline_seconds
+
     async def get(self, path: str, *, is_missing_answer: bool = False) -> Answer:
         """GET below the system's address. With `is_missing_answer` a 404 is an answer like another."""
         return await self._call("GET", path, None, {}, is_missing_answer)

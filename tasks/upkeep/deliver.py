@@ -61,6 +61,7 @@ class Drain:
         self._tenants = {tenant.id: tenant for tenant in tenants}
         self._idle_seconds = idle_seconds
         self._is_stopped = False
+        self._persistence = kind.persistence(settings())
         self._gate = asyncio.Semaphore(kind.in_flight)
 
     async def run(self) -> None:
@@ -95,8 +96,15 @@ class Drain:
         return claimed
 
     def _claim_of(self, session: Session, tenant_id: int) -> list[Leased]:
-        prefix, may_resend, most = self.kind.prefix, self.kind.may_resend, settings().delivery_attempts
-        interrupted = outbox.settle_interrupted(session, tenant_id, prefix, may_resend=may_resend, most_attempts=most)
+        prefix, may_resend = self.kind.prefix, self.kind.may_resend
+        interrupted = outbox.settle_interrupted(
+            session,
+            tenant_id,
+            prefix,
+            may_resend=may_resend,
+            most_attempts=self._persistence.attempts,
+            longest_pause=self._persistence.longest_pause,
+        )
         if may_resend:
             self.tally.count("interrupted and taken up", len(interrupted))
         else:
@@ -143,10 +151,11 @@ class Drain:
     def _again(self, one: Leased, error: LabwireError) -> Answer:
         """Due again after a pause, or dead when that was the last attempt."""
         attempts = one.attempts + 1
-        if attempts >= settings().delivery_attempts:
+        if attempts >= self._persistence.attempts:
             return Answer(one.id, "dead", f"attempt {attempts}, the last: {error}")
         asked = error.retry_after_seconds if isinstance(error, RetryableError) else None
-        moment = next_attempt_at(utc_now(), attempts=attempts, asked_seconds=asked)
+        longest = self._persistence.longest_pause
+        moment = next_attempt_at(utc_now(), attempts=attempts, asked_seconds=asked, longest_pause=longest)
         return Answer(one.id, "due", f"attempt {attempts}: {error}", moment)
 
     def _count(self, answer: Answer) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from models.kernel.mail import DESTINATION as MAIL
 from models.kernel.ports import Carrier
 from models.kernel.settings import Settings
+from models.upkeep.rules import LONGEST_MAIL_PAUSE, Persistence
 from tasks.clients.mail.carrier import MailCarrier
 
 
@@ -21,6 +22,15 @@ class Kind:
     open: Callable[[Settings], Carrier]
     may_resend: bool
     in_flight: int
+    persistence: Callable[[Settings], Persistence] = lambda config: Persistence(config.delivery_attempts)
 
 
-KINDS = (Kind(MAIL, MailCarrier, may_resend=True, in_flight=4),)
+KINDS = (
+    Kind(
+        MAIL,
+        MailCarrier,
+        may_resend=True,
+        in_flight=4,
+        persistence=lambda config: Persistence(config.mail_attempts, LONGEST_MAIL_PAUSE),
+    ),
+)

@@ -25,7 +25,10 @@ def cancel(session: Session, tenant_id: int, actor: Actor, assignment_id: int, g
 def choose_instrument(
     session: Session, tenant_id: int, actor: Actor, assignment_id: int, given: InstrumentChoice
 ) -> Assignment:
-    """Send a pending or failed assignment to this instrument instead; a failed one becomes a new run there."""
+    """Send a pending or failed assignment to this instrument instead; once anything went out, as a new run there.
+
+    What went out may yet come back from the first instrument: under the same request id it would pass for the second's.
+    """
     row = lock_assignment(session, tenant_id, assignment_id, version=given.version, with_submission=True)
     if row.status not in (Status.PENDING, Status.FAILED):
         word = Status(row.status).word
@@ -34,11 +37,12 @@ def choose_instrument(
     if row.equipment_id == chosen.id:
         raise ConflictError(f"instrument {chosen.id} is the assignment's instrument already", field="equipment_id")
     deliveries.refuse_in_flight(session, tenant_id, [row.id])
+    was_sent = deliveries.was_sent(session, tenant_id, row.id, row.request_id)
     deliveries.skip_open(session, tenant_id, [row.id], reason="another instrument was chosen")
     noted = {"equipment_id": [row.equipment_id, chosen.id]}
     row.equipment_id = chosen.id
     row.department_id = row.department_id or chosen.department_id
-    if row.status == Status.FAILED:
+    if row.status == Status.FAILED or was_sent:
         start_new_run(session, actor, row, "another instrument was chosen", noted)
     else:
         change(session, actor, row, "assignment.choose_instrument", changes=noted)

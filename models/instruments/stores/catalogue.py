@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from models.instruments.catalogue_inputs import PanelInput, RangeInput, TestInput
+from models.instruments.catalogue_inputs import PanelChange, PanelInput, RangeInput, TestChange, TestInput
 from models.instruments.catalogue_tables import Panel, PanelTest, ReferenceRange, TestDefinition
+from models.instruments.stores.meanwhile import refuse_stale
 from models.instruments.tables import Department, Equipment
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
@@ -35,21 +36,22 @@ def get_test(session: Session, tenant_id: int, test_id: int) -> TestDefinition:
     return found
 
 
-def inputs_of(session: Session, tenant_id: int, tests: Iterable[TestDefinition]) -> dict[int, TestInput]:
-    """Tests as they would be given: with their ranges, and department and instrument by name."""
+def inputs_of(session: Session, tenant_id: int, tests: Iterable[TestDefinition]) -> dict[int, TestChange]:
+    """Tests as they would be given: with ranges and version, and department and instrument by name."""
     rows = list(tests)
     wanted = select(ReferenceRange).where(
         ReferenceRange.tenant_id == tenant_id, ReferenceRange.test_id.in_([row.id for row in rows])
     )
     ranges: dict[int, list[RangeInput]] = defaultdict(list)
     for one in session.scalars(wanted.order_by(ReferenceRange.id)):
-        names = ("sex", "age_from_days", "age_to_days", "low", "high")
+        names = ("sex", "age_from_days", "age_to_days", "low", "high", "panic_low", "panic_high")
         ranges[one.test_id].append(RangeInput.model_construct(**{name: getattr(one, name) for name in names}))
     departments = _names(session, tenant_id, Department)
     equipment = _names(session, tenant_id, Equipment)
     return {
-        row.id: TestInput.model_construct(
+        row.id: TestChange.model_construct(
             code=row.code,
+            version=row.version,
             department=departments.get(row.department_id or 0),
             equipment=equipment.get(row.equipment_id or 0),
             ranges=ranges[row.id],
@@ -74,7 +76,10 @@ def create_test(session: Session, tenant_id: int, actor: Actor, given: TestInput
 
 
 def update_test(session: Session, tenant_id: int, actor: Actor, test_id: int, given: TestInput) -> TestDefinition:
-    """The test as given, ranges included; its code stays. Results keep the unit, flag and limits they had."""
+    """The test as given, ranges included; its code stays. Results keep the unit, flag and limits they had.
+
+    ConflictError for a TestChange read from another version than the present one; the same content again is no change.
+    """
     wanted = select(TestDefinition).where(TestDefinition.tenant_id == tenant_id, TestDefinition.id == test_id)
     row = session.scalar(wanted.with_for_update().execution_options(populate_existing=True))
     if row is None:
@@ -85,24 +90,29 @@ def update_test(session: Session, tenant_id: int, actor: Actor, test_id: int, gi
     changes = differences(before, given)
     if not changes:
         return row
+    if isinstance(given, TestChange):
+        refuse_stale(seen=given.version, present=row.version, what=f"test {test_id}")
     for name, value in _columns(session, tenant_id, given).items():
         setattr(row, name, value)
     if "ranges" in changes:
         _write_ranges(session, row, given.ranges)
+    row.version += 1
     session.flush()
+    changes["version"] = [row.version - 1, row.version]
     record(session, tenant_id, actor, Action("test.update", "test_definition", row.id, changes))
     return row
 
 
 def differences(before: TestInput | PanelInput, after: TestInput | PanelInput) -> dict[str, Any]:
     """The fields that differ, each as [before, after] in plain JSON."""
-    names = [name for name in type(after).model_fields if getattr(before, name) != getattr(after, name)]
+    fields = [name for name in type(after).model_fields if name != "version"]
+    names = [name for name in fields if getattr(before, name) != getattr(after, name)]
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     return {name: [old[name], new[name]] for name in names}
 
 
-def list_panels(session: Session, tenant_id: int) -> dict[int, PanelInput]:
-    """The panels as they would be given, by id, in order of their codes."""
+def list_panels(session: Session, tenant_id: int) -> dict[int, PanelChange]:
+    """The panels as they would be given, with their version, by id, in order of their codes."""
     codes: dict[int, list[str]] = defaultdict(list)
     members = (
         select(PanelTest.panel_id, TestDefinition.code)
@@ -117,40 +127,58 @@ def list_panels(session: Session, tenant_id: int) -> dict[int, PanelInput]:
         codes[panel_id].append(code)
     panels = session.scalars(select(Panel).where(Panel.tenant_id == tenant_id).order_by(Panel.code))
     return {
-        row.id: PanelInput.model_construct(code=row.code, name=row.name, tests=codes[row.id], is_active=row.is_active)
+        row.id: PanelChange.model_construct(
+            code=row.code, name=row.name, tests=codes[row.id], is_active=row.is_active, version=row.version
+        )
         for row in panels
     }
 
 
 def save_panel(session: Session, tenant_id: int, actor: Actor, given: PanelInput, *, is_new: bool | None = None) -> int:
-    """The panel with this code as given; its id. `is_new` says whether it may exist: ConflictError, NotFoundError."""
+    """The panel with this code as given; its id. `is_new` says whether it may exist: ConflictError, NotFoundError.
+
+    ConflictError, too, for a PanelChange read from another version than the present one.
+    """
     row = session.scalar(select(Panel).where(Panel.tenant_id == tenant_id, Panel.code == given.code).with_for_update())
     if is_new and row is not None:
         raise ConflictError("a panel has this code already", field="code")
     if is_new is False and row is None:
         raise NotFoundError("no panel has this code", field="code")
-    wanted = select(TestDefinition.code, TestDefinition.id).where(
-        TestDefinition.tenant_id == tenant_id, TestDefinition.code.in_(given.tests)
-    )
-    tests = {row.code: row.id for row in session.execute(wanted)}
-    for number, code in enumerate(given.tests):
-        if code not in tests:
-            raise InvalidError("no test has this code", field=f"tests.{number}")
+    tests = _ids_of(session, tenant_id, given.tests)
     if row is None:
         row, action = Panel(tenant_id=tenant_id, code=given.code, name=given.name), "panel.create"
         session.add(row)
+        noted = given.model_dump(mode="json", exclude={"version"})
     else:
-        action = "panel.update"
+        action, noted = "panel.update", differences(list_panels(session, tenant_id)[row.id], given)
+        if not noted:
+            return row.id
+        if isinstance(given, PanelChange):
+            refuse_stale(seen=given.version, present=row.version, what=f"panel {row.id}")
         session.execute(delete(PanelTest).where(PanelTest.tenant_id == tenant_id, PanelTest.panel_id == row.id))
+        row.version += 1
+        noted["version"] = [row.version - 1, row.version]
     row.name, row.is_active = given.name, given.is_active
     session.flush()
     members = [
-        {"tenant_id": tenant_id, "panel_id": row.id, "test_id": tests[code], "position": position}
-        for position, code in enumerate(given.tests)
+        {"tenant_id": tenant_id, "panel_id": row.id, "test_id": test_id, "position": position}
+        for position, test_id in enumerate(tests)
     ]
     session.execute(insert(PanelTest), members)
-    record(session, tenant_id, actor, Action(action, "panel", row.id, given.model_dump(mode="json")))
+    record(session, tenant_id, actor, Action(action, "panel", row.id, noted))
     return row.id
+
+
+def _ids_of(session: Session, tenant_id: int, codes: Sequence[str]) -> list[int]:
+    """The tests with these codes, in this order; InvalidError names the first that is not there."""
+    wanted = select(TestDefinition.code, TestDefinition.id).where(
+        TestDefinition.tenant_id == tenant_id, TestDefinition.code.in_(codes)
+    )
+    known = {row.code: row.id for row in session.execute(wanted)}
+    for number, code in enumerate(codes):
+        if code not in known:
+            raise InvalidError("no test has this code", field=f"tests.{number}")
+    return [known[code] for code in codes]
 
 
 def _names(session: Session, tenant_id: int, table: type[Department] | type[Equipment]) -> dict[int, str]:

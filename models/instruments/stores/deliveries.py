@@ -26,6 +26,14 @@ def _about(head: str, tail: str) -> TextClause:
     return text(f"{head} WHERE {OF_THESE} AND {tail}")
 
 
+WAS_SENT = text("""
+SELECT s.id FROM outbox_event e CROSS JOIN LATERAL (
+    SELECT d.id FROM delivery d
+    WHERE d.tenant_id = e.tenant_id AND d.event_id = e.id
+      AND starts_with(d.destination, 'instrument:') AND d.sent_body IS NOT NULL OFFSET 0
+) s
+WHERE e.tenant_id = :tenant_id AND e.entity = ANY(:entities) AND e.payload->>'request_id' = :request_id
+""")
 TO_ONE = "d.destination = :destination"
 LOCK = _about("SELECT d.id FROM delivery d", "d.state NOT IN ('done', 'skipped') ORDER BY d.id FOR UPDATE")
 IN_FLIGHT = _about("SELECT d.entity FROM delivery d", "d.state = 'leased' AND d.sent_at IS NOT NULL LIMIT 1")
@@ -107,6 +115,12 @@ def last_delivery(session: Session, tenant_id: int, assignment_id: int, equipmen
     values = _one(tenant_id, assignment_id, equipment_id or 0)
     found = session.scalar(LAST, values)
     return None if found is None else session.get_one(Delivery, (tenant_id, found), populate_existing=True)
+
+
+def was_sent(session: Session, tenant_id: int, assignment_id: int, request_id: str) -> bool:
+    """Whether any instrument was ever asked under this request id."""
+    values = {"tenant_id": tenant_id, "entities": [entity(assignment_id)], "request_id": request_id}
+    return session.scalar(WAS_SENT, values) is not None
 
 
 def hurry(session: Session, tenant_id: int, assignment_id: int, equipment_id: int) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.instruments.inputs import DepartmentInput
+from models.instruments.inputs import DepartmentChange, DepartmentInput
+from models.instruments.stores.meanwhile import refuse_stale
 from models.instruments.tables import Department
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ConflictError, NotFoundError
@@ -36,16 +37,25 @@ def create_department(session: Session, tenant_id: int, actor: Actor, given: Dep
 
 
 def update_department(
-    session: Session, tenant_id: int, actor: Actor, department_id: int, given: DepartmentInput
+    session: Session, tenant_id: int, actor: Actor, department_id: int, given: DepartmentChange
 ) -> Department:
-    """The department with its new name and address."""
-    row = get_department(session, tenant_id, department_id)
+    """The department with its new name and address; ConflictError when somebody changed it since it was read."""
+    wanted = select(Department).where(Department.tenant_id == tenant_id, Department.id == department_id)
+    row = session.scalar(wanted.with_for_update().execution_options(populate_existing=True))
+    if row is None:
+        raise NotFoundError(f"no department {department_id}", resource="department", resource_id=department_id)
+    new = given.model_dump(exclude={"version"})
+    changes: dict[str, list[object]] = {
+        name: [getattr(row, name), to] for name, to in new.items() if getattr(row, name) != to
+    }
+    if not changes:
+        return row
+    refuse_stale(seen=given.version, present=row.version, what=f"department {department_id}")
     _refuse_taken(session, tenant_id, given.name, but=department_id)
-    changes = {name: [getattr(row, name), new] for name, new in given.model_dump().items() if getattr(row, name) != new}
-    row.name, row.email = given.name, given.email
+    row.name, row.email, row.version = given.name, given.email, row.version + 1
+    changes["version"] = [given.version, row.version]
     session.flush()
-    if changes:
-        record(session, tenant_id, actor, Action("department.update", "department", row.id, changes))
+    record(session, tenant_id, actor, Action("department.update", "department", row.id, changes))
     return row
 
 

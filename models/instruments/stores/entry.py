@@ -113,7 +113,7 @@ def add_version(  # noqa: PLR0913  # a result has these parts
     """The next version of a locked assignment's result, as `actor` gave it; it is the one that counts now."""
     last = last_version(session, row)
     set_aside_results(session, row)
-    limits = limits_for(expected, completed_at.date())
+    limits = limits_for(expected, completed_at)
     made = Result(
         tenant_id=row.tenant_id,
         assignment_id=row.id,

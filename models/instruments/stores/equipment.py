@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from models.instruments.inputs import EquipmentChange, EquipmentInput, KeyInput
 from models.instruments.stores.connections import key_context
 from models.instruments.stores.departments import get_department
+from models.instruments.stores.meanwhile import refuse_stale
 from models.instruments.tables import Equipment, EquipmentKey
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
@@ -51,8 +52,7 @@ def update_equipment(
     row = session.scalar(wanted.with_for_update().execution_options(populate_existing=True))
     if row is None:
         raise NotFoundError(f"no instrument {equipment_id}", resource="equipment", resource_id=equipment_id)
-    if row.version != given.version:
-        raise ConflictError(f"instrument {equipment_id} was changed since it was read", field="version")
+    refuse_stale(seen=given.version, present=row.version, what=f"instrument {equipment_id}")
     _refuse_taken(session, tenant_id, given, but=equipment_id)
     if given.department_id is not None:
         get_department(session, tenant_id, given.department_id, field="department_id")
@@ -62,6 +62,7 @@ def update_equipment(
         setattr(row, name, value)
     row.version += 1
     session.flush()
+    changes["version"] = [given.version, row.version]
     record(session, tenant_id, actor, Action("equipment.update", "equipment", row.id, changes))
     return row
 

@@ -17,6 +17,7 @@ from models.kernel.outbox import publish
 from models.kernel.settings import settings
 
 MOST_LISTED = 50
+AT_ONCE = timedelta(0)
 TOLD_OF = sorted(status.value for status in OPEN | {Status.FAILED})
 
 
@@ -65,6 +66,10 @@ WHERE a.tenant_id = :tenant_id AND a.status IN ('Q', 'I') AND a.queued_at < :bef
 ORDER BY a.queued_at, a.id FOR UPDATE OF a
 """
 )
+IS_EXPIRED = text("""
+SELECT EXISTS (SELECT FROM assignment WHERE tenant_id = :tenant_id AND status IN ('Q', 'I') AND queued_at < :before
+               AND expiry_reported_at IS NULL)
+""")
 REPORTED = text("UPDATE assignment SET expiry_reported_at = :now WHERE tenant_id = :tenant_id AND id = ANY(:ids)")
 SUPERVISORS = text("""
 SELECT email FROM app_user WHERE tenant_id = :tenant_id AND is_active AND 'supervisor' = ANY(roles) ORDER BY email
@@ -93,9 +98,17 @@ def report_stale(session: Session, tenant_id: int, *, day: date, now: datetime) 
     return new
 
 
-def report_expired(session: Session, tenant_id: int, actor: Actor, *, now: datetime) -> list[Notice]:
-    """Tell, once each, of results that were never answered within the 24 h they are kept for: audit row and mail."""
+def report_expired(
+    session: Session, tenant_id: int, actor: Actor, *, now: datetime, gather: timedelta = AT_ONCE
+) -> list[Notice]:
+    """Tell, once each, of results that were never answered within the 24 h they are kept for: audit row and mail.
+
+    Nobody is told before one of them has waited for `gather` since its end; then all are told of by the same mail.
+    """
     values = {"before": now - timedelta(hours=EXPIRY_HOURS)}
+    waiting = {"tenant_id": tenant_id, "before": now - timedelta(hours=EXPIRY_HOURS) - gather}
+    if not session.scalar(IS_EXPIRED, waiting):
+        return []
     notices = _notices(session, tenant_id, EXPIRED, values, now=now)
     ids = [one.assignment_id for notice in notices for one in notice.overdue]
     if ids:

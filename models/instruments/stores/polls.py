@@ -59,10 +59,15 @@ class WhichPolls:
     equipment_id: int | None = None
     assignment_id: int | None = None
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a row was named, whatever tenant it belongs to."""
+        return self.equipment_id is not None or self.assignment_id is not None
+
     def as_values(self) -> dict[str, Any]:
         """As the statements take it."""
         return {
-            "is_chosen": self.equipment_id is not None or self.assignment_id is not None,
+            "is_chosen": self.is_chosen,
             "started_at": self.started_at,
             "equipment_id": self.equipment_id,
             "assignment_id": self.assignment_id,

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from models.instruments.values import same_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,25 @@ def load_previous(session: Session, tenant_id: int, assignment_ids: Iterable[int
 
 
 def change_between(old: Decimal | None, new: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
-    """The difference and its share of the earlier value in percent, to one decimal; None where there is none."""
+    """The difference and its share of the earlier value in percent, to one decimal; None where there is none.
+
+    Nor is there a share that has more digits than a Decimal: such as that of 1E+50, which a test without plausible
+    limits lets in.
+    """
     if old is None or new is None:
         return None, None
     delta = new - old
     if old == 0:
         return delta, None
-    return delta, (delta / abs(old) * 100).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
+    try:
+        return delta, (delta / abs(old) * 100).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
+    except InvalidOperation:
+        return delta, None
 
 
 def _previous(row: dict[str, Any]) -> Previous:
     is_exact = not row["raw_value"].startswith(COMPARATORS) and not row["new_raw"].startswith(COMPARATORS)
-    is_comparable = is_exact and row["unit"] == row["new_unit"]
+    is_comparable = is_exact and same_unit(row["unit"], row["new_unit"])
     delta, percent = change_between(row["value"], row["new_value"]) if is_comparable else (None, None)
     return Previous(
         assignment_id=row["assignment_id"],

@@ -16,7 +16,7 @@ from models.instruments.rules import Status
 from models.instruments.stores import deliveries
 from models.instruments.stores.expected import load_expected
 from models.instruments.tables import HeldResult, Result
-from models.instruments.values import ParsedValue, UnreadableValueError, parse_value
+from models.instruments.values import ParsedValue, UnreadableValueError, parse_value, same_unit
 from models.kernel.audit import Action, Actor, record_many
 
 __all__ = ["Outcome", "complete_or_hold", "load_expected"]
@@ -50,14 +50,16 @@ class _Locked:
     completed_at: datetime | None
 
 
-LOCK = text("""
+LOCK = text("SELECT id FROM assignment WHERE tenant_id = :tenant_id AND id = ANY(:ids) ORDER BY id FOR UPDATE")
+# A statement of its own, after the lock: one that had to wait for it would still see the results of before the wait.
+LOCKED = text("""
 SELECT a.id, a.status, a.run_number, COALESCE(r.version, 0), r.raw_value, r.unit, r.completed_at
 FROM assignment a
 LEFT JOIN LATERAL (
     SELECT x.version, x.raw_value, x.unit, x.completed_at FROM result x
     WHERE x.tenant_id = a.tenant_id AND x.assignment_id = a.id ORDER BY x.version DESC LIMIT 1
 ) r ON true
-WHERE a.tenant_id = :tenant_id AND a.id = ANY(:ids) ORDER BY a.id FOR UPDATE OF a
+WHERE a.tenant_id = :tenant_id AND a.id = ANY(:ids)
 """)
 MOVE = text("""
 UPDATE assignment a SET status = x.status, version = a.version + 1, remarks = COALESCE(x.remarks, a.remarks),
@@ -92,7 +94,9 @@ def complete_or_hold(
 
 
 def _lock(session: Session, tenant_id: int, ids: Iterable[int]) -> dict[int, _Locked]:
-    return {row[0]: _Locked(*row[1:]) for row in session.execute(LOCK, {"tenant_id": tenant_id, "ids": list(ids)})}
+    values = {"tenant_id": tenant_id, "ids": list(ids)}
+    session.execute(LOCK, values)
+    return {row[0]: _Locked(*row[1:]) for row in session.execute(LOCKED, values)}
 
 
 class _Batch:
@@ -211,8 +215,8 @@ def result_row(tenant_id: int, one: CheckedResult, *, version: int, now: datetim
         value = parse_value(result.value, one.expected.result_type)
     except UnreadableValueError:
         value = ParsedValue((result.value or "").strip(), None)
-    limits = limits_for(one.expected, completed_at.date())
-    has_unit = (result.unit or "").strip() == one.expected.unit
+    limits = limits_for(one.expected, completed_at)
+    has_unit = same_unit(result.unit or "", one.expected.unit)
     return {
         "tenant_id": tenant_id,
         "assignment_id": one.expected.assignment_id,

@@ -9,14 +9,17 @@ from sqlalchemy.orm import Session
 from models.instruments import rules
 from models.instruments.inputs import RetestInput, UnknownInput
 from models.instruments.rules import Status
+from models.instruments.sending import body_of
 from models.instruments.stores import deliveries
 from models.instruments.stores.moves import change, lock_assignment, set_aside_results, stop_polling, user_of
 from models.instruments.stores.orders import request_id
+from models.instruments.stores.submissions import order_of
 from models.instruments.tables import Assignment, Equipment
 from models.kernel import outbox
 from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError
+from models.kernel.tables import Delivery
 
 DISCARD_HELD = text("""
 UPDATE held_result SET state = 'discarded', resolved_by = :user_id, resolved_at = now(), reason = :reason
@@ -49,7 +52,9 @@ def resolve_unknown(
 def run_again(session: Session, tenant_id: int, actor: Actor, assignment_id: int, given: RetestInput) -> Assignment:
     """Order the test anew under a new request id; results so far are kept, but count no more.
 
-    A failed submission that never reached the instrument is sent again under its own request id instead.
+    A failed submission that never reached the instrument is sent again under its own request id instead, the same
+    bytes. Where the order reads otherwise by now (a test code put right), that is a new request; but one that may have
+    arrived is repeated as it was, for only then does the instrument know it again.
     """
     row = lock_assignment(session, tenant_id, assignment_id, version=given.version, with_submission=True)
     rules.move(row.status, Status.PENDING)
@@ -57,13 +62,22 @@ def run_again(session: Session, tenant_id: int, actor: Actor, assignment_id: int
         raise ConflictError("the submission is unknown: say first what became of it at the instrument")
     deliveries.refuse_in_flight(session, tenant_id, [row.id])
     delivery = deliveries.last_delivery(session, tenant_id, row.id, row.equipment_id)
-    if row.status == Status.FAILED and row.queue_id is None and delivery is not None and delivery.state == "dead":
+    if delivery is not None and _is_to_be_repeated(session, row, delivery):
         outbox.replay(session, tenant_id, delivery.id, actor=actor)
         row.remarks = ""
         change(session, actor, row, "assignment.retry", target=Status.PENDING, changes={"reason": given.reason})
         return row
     start_new_run(session, actor, row, given.reason)
     return row
+
+
+def _is_to_be_repeated(session: Session, row: Assignment, delivery: Delivery) -> bool:
+    """Whether the failed submission of a locked assignment goes again as it was, rather than as a new run."""
+    if row.status != Status.FAILED or row.queue_id is not None or delivery.state != "dead":
+        return False
+    if delivery.sent_body is None or delivery.is_doubtful:
+        return True
+    return bytes(delivery.sent_body) == body_of(order_of(session, row.tenant_id, row.id))
 
 
 def start_new_run(
@@ -81,7 +95,8 @@ def start_new_run(
     row.remarks = ""
     stop_polling(row)
     noted = {"reason": reason, "run_number": row.run_number, "request_id": row.request_id} | dict(changes or {})
-    change(session, actor, row, "assignment.retest", target=Status.PENDING, changes=noted)
+    target = None if row.status == Status.PENDING else Status.PENDING
+    change(session, actor, row, "assignment.retest", target=target, changes=noted)
     publish_run(session, row)
 
 

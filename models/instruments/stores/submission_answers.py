@@ -118,15 +118,17 @@ FROM delivery d
 LEFT JOIN equipment e
        ON e.tenant_id = d.tenant_id AND e.id = CAST(split_part(d.destination, ':', 2) AS bigint)
 WHERE d.tenant_id = :tenant_id AND starts_with(d.destination, 'instrument:')
-  AND d.state = 'leased' AND d.leased_until <= now() AND d.sent_at IS NOT NULL
+  AND (d.state = 'leased' AND d.leased_until <= now() AND d.sent_at IS NOT NULL
+       OR d.state = 'due' AND d.is_doubtful AND NOT COALESCE(e.is_idempotent, false))
 ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
 """)
 SETTLE = text("""
 UPDATE delivery SET state = :state, lease_owner = NULL, leased_until = NULL, next_attempt_at = now(),
-       last_answer = 'interrupted after the request went out'
+       is_doubtful = true,
+       last_answer = CASE WHEN state = 'leased' THEN 'interrupted after the request went out' ELSE last_answer END
 WHERE tenant_id = :tenant_id AND id = ANY(:ids)
 """)
-INTERRUPTED_REMARKS = "the hub was interrupted while sending this: it may be queued at the instrument"
+UNKNOWN_REMARKS = "the instrument was asked and did not answer: it may be queued there"
 EXHAUSTED_REMARKS = "the hub was interrupted at every attempt to send this"
 
 
@@ -135,8 +137,9 @@ def settle_interrupted(
 ) -> list[Settled]:
     """End the sends whose process was killed meanwhile: each becomes due, unknown or dead.
 
-    Due again, under the same key, where the instrument honours keys; elsewhere a person decides. A submission that
-    was interrupted on its last attempt is dead: what kills its sender must not do so for ever.
+    Due again, under the same key, where the instrument honours keys; elsewhere a person decides, also about those that
+    wait to be repeated there since before it stopped honouring keys. A submission that was interrupted on its last
+    attempt is dead: what kills its sender must not do so for ever.
     """
     found = session.execute(INTERRUPTED, {"tenant_id": tenant_id}).all()
     by_state: dict[str, list[Any]] = {}
@@ -146,7 +149,7 @@ def settle_interrupted(
     for state, rows in by_state.items():
         session.execute(SETTLE, {"tenant_id": tenant_id, "state": state, "ids": [row.id for row in rows]})
     effects = [
-        Effect(row.assignment_id, row.equipment_id, Status.UNKNOWN, remarks=INTERRUPTED_REMARKS)
+        Effect(row.assignment_id, row.equipment_id, Status.UNKNOWN, remarks=UNKNOWN_REMARKS)
         for row in by_state.get("unknown", ())
     ]
     effects += [

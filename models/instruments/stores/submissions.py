@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.instruments.ports import QueueRequest
 from models.instruments.rules import Status
-from models.instruments.sending import Order
+from models.instruments.sending import Order, request_for
 from models.instruments.stores.moves import change, lock_assignment
 from models.kernel.audit import Actor
 from models.kernel.errors import ConflictError
@@ -54,7 +55,7 @@ WITH wanted AS (
            leased_until = now() + make_interval(secs => :lease_seconds)
     WHERE d.tenant_id = :tenant_id AND d.id = ANY(ARRAY(SELECT id FROM pick)) RETURNING d.*
 )
-SELECT t.id, t.event_id, t.destination, t.entity, t.attempts, o.type,
+SELECT t.id, t.event_id, t.destination, t.entity, t.attempts, t.sent_body, o.type,
        CAST(o.payload->>'assignment_id' AS bigint) AS assignment_id, o.payload->>'request_id' AS request_id
 FROM taken t JOIN outbox_event o ON o.tenant_id = t.tenant_id AND o.id = t.event_id
 ORDER BY t.priority, t.id
@@ -81,6 +82,11 @@ class Which:
     equipment_id: int | None = None
     assignment_id: int | None = None
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a row was named, whatever tenant it belongs to."""
+        return self.equipment_id is not None or self.assignment_id is not None
+
     def as_values(self) -> dict[str, Any]:
         """As the statements take it."""
         entity = None if self.assignment_id is None else f"assignment:{self.assignment_id}"
@@ -89,11 +95,12 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A claimed delivery and the order it carries."""
+    """A claimed delivery and the request it carries: the one that was sent before, if it ever was."""
 
     leased: Leased
     equipment_id: int
-    order: Order
+    assignment_id: int
+    request: QueueRequest
 
 
 def due_equipment(session: Session, tenant_id: int, which: Which) -> list[int]:
@@ -127,6 +134,7 @@ def _is_wanted(row: Any, order: Any) -> bool:
 
 
 def _submission(tenant_id: int, row: Any, ordered: Any) -> Submission:
+    request = request_for(_order(tenant_id, ordered), None if row.sent_body is None else bytes(row.sent_body))
     leased = Leased(
         tenant_id=tenant_id,
         id=row.id,
@@ -136,8 +144,19 @@ def _submission(tenant_id: int, row: Any, ordered: Any) -> Submission:
         attempts=row.attempts,
         type=row.type,
         payload={},
+        body=request.body,
     )
-    order = Order(
+    return Submission(leased, ordered.equipment_id, ordered.id, request)
+
+
+def order_of(session: Session, tenant_id: int, assignment_id: int) -> Order:
+    """What a request about this assignment would be made of now."""
+    about = {"tenant_id": tenant_id, "ids": [assignment_id]}
+    return _order(tenant_id, session.execute(ORDERS, about).one())
+
+
+def _order(tenant_id: int, ordered: Any) -> Order:
+    return Order(
         tenant_id=tenant_id,
         assignment_id=ordered.id,
         request_id=ordered.request_id,
@@ -149,7 +168,6 @@ def _submission(tenant_id: int, row: Any, ordered: Any) -> Submission:
         specimen_type=ordered.specimen_type,
         department_id=ordered.department_id,
     )
-    return Submission(leased, ordered.equipment_id, order)
 
 
 def delivery_replayed(session: Session, tenant_id: int, delivery: Delivery, actor: Actor) -> None:

@@ -40,18 +40,28 @@ def candidates(session: Session, email: str, laboratory: str = "") -> list[Candi
 
 RESERVE = text("""
 UPDATE app_user SET
-    failed_logins = CASE WHEN locked_until IS NULL THEN failed_logins ELSE 0 END + 1,
-    locked_until = CASE WHEN CASE WHEN locked_until IS NULL THEN failed_logins ELSE 0 END + 1 >= :most
+    failed_logins = CASE WHEN locked_until <= now() THEN 0 ELSE failed_logins END + 1,
+    locked_until = CASE WHEN locked_until > now() THEN locked_until
+                        WHEN CASE WHEN locked_until <= now() THEN 0 ELSE failed_logins END + 1 >= :most
                         THEN now() + make_interval(secs => :lock_seconds) END
-WHERE tenant_id = :tenant_id AND id = :user_id AND is_active AND (locked_until IS NULL OR locked_until <= now())
+WHERE tenant_id = :tenant_id AND id = :user_id AND is_active
+  AND (locked_until IS NULL OR locked_until <= now() OR :is_known AND failed_logins < 2 * :most)
 RETURNING email, password_hash, failed_logins
 """)
 
 
-def reserve(session: Session, candidate: Candidate) -> Attempt | None:
-    """Count one attempt, and lock the user with the last one allowed; None when they are locked or disabled."""
+def reserve(session: Session, candidate: Candidate, *, is_known: bool = False) -> Attempt | None:
+    """Count one attempt, and lock the user with the last one allowed; None when they are locked or disabled.
+
+    A browser they signed in with before (`is_known`) has as many attempts again while the lock lasts: otherwise anybody
+    who knows an address could keep its owner out.
+    """
     config = settings()
-    values = {"most": config.login_attempts, "lock_seconds": config.login_lock_minutes * 60}
+    values = {
+        "most": config.login_attempts,
+        "lock_seconds": config.login_lock_minutes * 60,
+        "is_known": is_known,
+    }
     row = session.execute(
         RESERVE, values | {"tenant_id": candidate.tenant_id, "user_id": candidate.user_id}
     ).one_or_none()
@@ -68,7 +78,7 @@ def settle_success(session: Session, attempt: Attempt, *, new_hash: str | None) 
 
 def settle_failure(session: Session, attempt: Attempt, actor: Actor) -> None:
     """The password was wrong: the count stays, and the audit trail says so."""
-    is_last = attempt.failed_logins >= settings().login_attempts
+    is_last = attempt.failed_logins == settings().login_attempts
     action = "login.lock" if is_last else "login.refuse"
     changes = {"failed_logins": attempt.failed_logins}
     record(session, attempt.candidate.tenant_id, actor, Action(action, "user", attempt.candidate.user_id, changes))

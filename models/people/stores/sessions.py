@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
+from models.instruments.tables import Equipment
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import NotFoundError
@@ -21,7 +22,7 @@ SEEN_EVERY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Who a session or a token belongs to."""
+    """Who a session or a token belongs to; a push key belongs to an instrument: then `user_id` is 0."""
 
     tenant_id: int
     tenant_slug: str
@@ -109,6 +110,23 @@ def known(
         token_id=token_id,
         scopes=scopes,
         equipment_id=equipment_id,
+    )
+
+
+def known_instrument(tenant: Tenant, equipment: Equipment, *, token_id: int, scopes: frozenset[str]) -> Known:
+    """The instrument and tenant rows as one answer: nobody's roles, and no more than the key's scopes."""
+    return Known(
+        tenant_id=tenant.id,
+        tenant_slug=tenant.slug,
+        tenant_name=tenant.name,
+        time_zone=tenant.time_zone,
+        user_id=0,
+        email="",
+        name=equipment.name,
+        roles=frozenset(),
+        token_id=token_id,
+        scopes=scopes,
+        equipment_id=equipment.id,
     )
 
 

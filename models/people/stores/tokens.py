@@ -1,4 +1,7 @@
-"""API tokens: shown once, kept as SHA-256, never with more rights than their user's roles at the moment of use."""
+"""API tokens: shown once, kept as SHA-256, never with more rights than their user's roles at the moment of use.
+
+An instrument's own, with which it pushes results, are made in models/instruments/stores/push_keys.py and found here.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,8 +18,8 @@ from models.kernel.tables import Tenant
 from models.kernel.tenancy import switch_tenant
 from models.people.roles import SCOPES
 from models.people.rules import refuse_unknown
-from models.people.schemas import PushTokenIn, TokenIn
-from models.people.stores.sessions import Known, known
+from models.people.schemas import TokenIn
+from models.people.stores.sessions import Known, known, known_instrument
 from models.people.stores.users import get_user
 from models.people.tables import ApiToken, User
 
@@ -24,19 +27,12 @@ PUSH = "results:push"
 USED_EVERY_SECONDS = 60
 
 
-def issue_token(
-    session: Session, tenant_id: int, actor: Actor, user_id: int, given: TokenIn | PushTokenIn
-) -> tuple[ApiToken, str]:
+def issue_token(session: Session, tenant_id: int, actor: Actor, user_id: int, given: TokenIn) -> tuple[ApiToken, str]:
     """A token of this user and its text, which is shown now and never again."""
     user = get_user(session, tenant_id, user_id)
-    equipment_id: int | None = None
-    if isinstance(given, PushTokenIn):
-        scopes, equipment_id = [PUSH], given.equipment_id
-        _refuse_unknown_equipment(session, tenant_id, equipment_id)
-    else:
-        scopes = refuse_unknown(given.scopes, SCOPES, field="scopes")
-        if PUSH in scopes:
-            raise InvalidError(f"{PUSH} is only for a token bound to one instrument", field="scopes")
+    scopes = refuse_unknown(given.scopes, SCOPES, field="scopes")
+    if PUSH in scopes:
+        raise InvalidError(f"{PUSH} is only for the push key of an instrument", field="scopes")
     token = new_token("api")
     row = ApiToken(
         tenant_id=tenant_id,
@@ -45,12 +41,11 @@ def issue_token(
         prefix=token.prefix,
         token_hash=token.sha256,
         scopes=scopes,
-        equipment_id=equipment_id,
         expires_at=utc_now() + timedelta(days=given.expires_in_days),
     )
     session.add(row)
     session.flush()
-    changes = {"prefix": token.prefix, "scopes": scopes, "user": user.id, "equipment": equipment_id}
+    changes = {"prefix": token.prefix, "scopes": scopes, "user": user.id}
     record(session, tenant_id, actor, Action("token.create", "token", row.id, changes))
     return row, token.text
 
@@ -64,26 +59,29 @@ def find_token(session: Session, token: str) -> Known | None:
         return None
     switch_tenant(session, found.tenant_id)
     wanted = (
-        select(ApiToken, User, Tenant)
-        .join(User, (User.tenant_id == ApiToken.tenant_id) & (User.id == ApiToken.user_id))
+        select(ApiToken, User, Equipment, Tenant)
+        .outerjoin(User, (User.tenant_id == ApiToken.tenant_id) & (User.id == ApiToken.user_id))
+        .outerjoin(Equipment, (Equipment.tenant_id == ApiToken.tenant_id) & (Equipment.id == ApiToken.equipment_id))
         .join(Tenant, Tenant.id == ApiToken.tenant_id)
         .where(
             ApiToken.tenant_id == found.tenant_id,
             ApiToken.id == found.id,
             ApiToken.revoked_at.is_(None),
             or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()),
-            User.is_active,
+            or_(User.is_active, ApiToken.user_id.is_(None)),
         )
     )
     row = session.execute(wanted).one_or_none()
     if row is None:
         return None
-    api_token, user, tenant = row
+    api_token, user, equipment, tenant = row
     used = api_token.last_used_at
     if used is None or (utc_now() - used).total_seconds() > USED_EVERY_SECONDS:
         _note_use(session, found.tenant_id, found.id)
-    scopes, equipment_id = frozenset(api_token.scopes), api_token.equipment_id
-    return known(tenant, user, token_id=found.id, scopes=scopes, equipment_id=equipment_id)
+    scopes = frozenset(api_token.scopes)
+    if user is None:
+        return known_instrument(tenant, equipment, token_id=found.id, scopes=scopes)
+    return known(tenant, user, token_id=found.id, scopes=scopes, equipment_id=api_token.equipment_id)
 
 
 def list_tokens(session: Session, tenant_id: int, user_id: int | None = None) -> Sequence[ApiToken]:
@@ -116,9 +114,3 @@ def _note_use(session: Session, tenant_id: int, token_id: int) -> None:
         ),
         {"tenant_id": tenant_id, "id": token_id},
     )
-
-
-def _refuse_unknown_equipment(session: Session, tenant_id: int, equipment_id: int) -> None:
-    wanted = select(Equipment.id).where(Equipment.tenant_id == tenant_id, Equipment.id == equipment_id)
-    if session.scalar(wanted) is None:
-        raise NotFoundError(f"no equipment {equipment_id}", resource="equipment", resource_id=equipment_id)

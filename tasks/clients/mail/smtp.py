@@ -2,17 +2,22 @@
 
 import re
 import smtplib
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from models.kernel.errors import ConfigError, RefusedError, RetryableError, UnavailableError, UnknownOutcomeError
 from models.kernel.settings import Settings
 
 SMTPS_PORT = 465
+LONGEST_SECONDS = 90.0
+"""One message may not take longer in all, whatever each step may take: it must end before its lease of 120 s does."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}")  # RFC 3463
 
@@ -53,12 +58,52 @@ class SmtpServer:
         return self.has_starttls or self.port == SMTPS_PORT
 
 
+class _Bounded:
+    """Ends the connection when a reply has not come at `ends_at`, even where a byte comes every few seconds."""
+
+    def __init__(self, *arguments: Any, ends_at: float, **named: Any) -> None:
+        self.ends_at = ends_at
+        self._is_cut = False
+        super().__init__(*arguments, **named)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """The reply; SMTPServerDisconnected when it came too late."""
+        timer = threading.Timer(max(0.0, self.ends_at - time.monotonic()), self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]  # of the class it stands before
+        finally:
+            timer.cancel()
+        if self._is_cut:  # what there is of the reply says nothing
+            raise smtplib.SMTPServerDisconnected("the reply did not come in time")
+        return reply
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        connection = getattr(self, "sock", None)
+        if connection is not None:
+            with suppress(OSError):  # it may have ended by itself
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+class _Smtp(_Bounded, smtplib.SMTP):
+    pass
+
+
+class _SmtpOverTls(_Bounded, smtplib.SMTP_SSL):
+    pass
+
+
+Connection = _Smtp | _SmtpOverTls
+
+
 class SmtpClient:
     """Sends messages over connections it keeps open; may be used from several threads at once."""
 
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
-        self._idle: list[smtplib.SMTP] = []
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
     def send(self, message: bytes, *, sender: str, recipients: Sequence[str]) -> str:
@@ -67,7 +112,8 @@ class SmtpClient:
         Raises RefusedError (5xx), RetryableError (4xx), UnavailableError, ConfigError, and UnknownOutcomeError when
         the connection ended between the message and its answer.
         """
-        client = self._idle_connection() or self._connect()
+        ends_at = time.monotonic() + LONGEST_SECONDS
+        client = self._idle_connection(ends_at) or self._connect(ends_at)
         try:
             self._envelope(client, sender, recipients)
             return self._hand_over(client, message)
@@ -88,16 +134,18 @@ class SmtpClient:
         with self._lock:
             idle, self._idle = self._idle, []
         for client in idle:
+            client.ends_at = time.monotonic() + self._server.timeout_seconds
             with suppress(OSError, smtplib.SMTPException):
                 client.quit()
 
-    def _idle_connection(self) -> smtplib.SMTP | None:
+    def _idle_connection(self, ends_at: float) -> Connection | None:
         """A kept connection that the server has not closed meanwhile."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 client = self._idle.pop()
+                client.ends_at = ends_at
             with suppress(OSError, smtplib.SMTPException):
                 if client.noop()[0] == 250:
                     return client
@@ -125,11 +173,11 @@ class SmtpClient:
             raise UnknownOutcomeError("no readable answer after the message was sent")
         return f"{_expect(reply, 'message')} taken"
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, ends_at: float) -> Connection:
         server = self._server
-        client: smtplib.SMTP | None = None
+        client: Connection | None = None
         try:
-            client = self._open()
+            client = self._open(ends_at)
             client.ehlo_or_helo_if_needed()
             if server.has_starttls and server.port != SMTPS_PORT:
                 client.starttls(context=self._tls())
@@ -152,17 +200,24 @@ class SmtpClient:
             raise UnavailableError(f"the mail server cannot be reached: {type(error).__name__}") from None
         return client
 
-    def _open(self) -> smtplib.SMTP:
+    def _open(self, ends_at: float) -> Connection:
         server = self._server
         if server.port == SMTPS_PORT:
-            return smtplib.SMTP_SSL(
+            return _SmtpOverTls(
                 server.host,
                 server.port,
                 local_hostname=server.own_name,
                 timeout=server.timeout_seconds,
                 context=self._tls(),
+                ends_at=ends_at,
             )
-        return smtplib.SMTP(server.host, server.port, local_hostname=server.own_name, timeout=server.timeout_seconds)
+        return _Smtp(
+            server.host,
+            server.port,
+            local_hostname=server.own_name,
+            timeout=server.timeout_seconds,
+            ends_at=ends_at,
+        )
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
