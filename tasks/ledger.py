@@ -64,11 +64,13 @@ class Ledger:
         await self._writer.__aexit__(kind, error, trace)
 
     def _write(self, session: Session, tenant_id: int, items: list[Leased | Outcome]) -> list[bool]:
-        intents = [item.id for item in items if isinstance(item, Leased)]
+        intents = [item for item in items if isinstance(item, Leased)]
         outcomes = [item for item in items if isinstance(item, Outcome)]
         ours: set[int] = set()
         if intents:
-            ours |= outbox.intend(session, tenant_id, intents, owner=self._owner)
+            bodies = {leased.id: leased.body for leased in intents if leased.body is not None}
+            ids = [leased.id for leased in intents]
+            ours |= outbox.intend(session, tenant_id, ids, owner=self._owner, bodies=bodies)
         if outcomes:
             ours |= self._record(session, tenant_id, outcomes)
         return [(item.id if isinstance(item, Leased) else item.leased.id) in ours for item in items]

@@ -18,6 +18,7 @@ from models.instruments.stores.results import Outcome, complete_or_hold
 from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
 from models.kernel.tenancy import group_session, switch_tenant
+from models.upkeep.quality import record_validation
 from tasks.instruments.gate import judge
 from tasks.instruments.report import Line, Report
 from tasks.runs import described
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 MOST = 500
 """Messages checked together; one look of the suite costs the same for 50 and for 1,000."""
+MOST_WAITING = 4 * MOST
 WITHIN_SECONDS = 0.5
 
 
@@ -43,20 +45,24 @@ def complete(fetched: Sequence[Fetched], actor: Actor) -> Report:
     for one in fetched:
         by_tenant[one.message.tenant_id].append(one)
     now = utc_now()
-    checked: list[CheckedResult] = []
+    checked: dict[int, list[CheckedResult]] = {}
     with group_session() as session:
         for tenant_id, ones in by_tenant.items():
             switch_tenant(session, tenant_id)
             expected = load_expected(session, tenant_id, {one.message.assignment_id for one in ones})
-            checked += [_checked(one, expected[one.message.assignment_id]) for one in ones]
-    judged = {one.message_id: one for one in judge(checked, now)}
+            checked[tenant_id] = [_checked(one, expected[one.message.assignment_id]) for one in ones]
+    judged = judge(checked, now)
     report = Report()
     with group_session() as session:
         for tenant_id, ones in by_tenant.items():
             switch_tenant(session, tenant_id)
             ours = take_up(session, tenant_id, [one.message.id for one in ones])
-            mine = [judged[one.message.id] for one in ones if one.message.id in ours]
-            outcomes = complete_or_hold(session, tenant_id, actor, mine, now=now) if mine else []
+            mine = [judged.results[one.message.id] for one in ones if one.message.id in ours]
+            if not mine:
+                continue
+            outcomes = complete_or_hold(session, tenant_id, actor, mine, now=now)
+            if validation := judged.validations.get(tenant_id):
+                record_validation(session, tenant_id, actor, validation)
             _note(report, tenant_id, mine, outcomes)
     return report
 
@@ -98,13 +104,17 @@ def complete_surely(fetched: Sequence[Fetched], actor: Actor) -> Report:
 
 
 class Checker:
-    """Completes what it is handed, in a thread, in batches of up to `MOST` or within half a second."""
+    """Completes what it is handed, in a thread: as soon as `MOST` wait, or within half a second.
+
+    Whoever awaits `room` before fetching more keeps what waits, and the memory for it, within bounds.
+    """
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self._waiting: list[Fetched] = []
         self._changed = asyncio.Event()
         self._is_closing = False
+        self._room = asyncio.Event()
         self.report = Report()
 
     def put(self, fetched: Fetched) -> None:
@@ -113,8 +123,15 @@ class Checker:
         if len(self._waiting) in (1, MOST):
             self._changed.set()
 
+    async def room(self) -> None:
+        """Return when fewer than `MOST_WAITING` wait to be checked, or nobody checks any more."""
+        while len(self._waiting) >= MOST_WAITING and not self._task.done():
+            self._room.clear()
+            await self._room.wait()
+
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(lambda _: self._room.set())
         return self
 
     async def __aexit__(
@@ -130,6 +147,7 @@ class Checker:
             if not self._is_closing and len(self._waiting) < MOST:
                 await self._fill()
             batch, self._waiting = self._waiting, []
+            self._room.set()
             if not self._is_closing:
                 self._changed.clear()
             if batch:

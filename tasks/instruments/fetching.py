@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -13,12 +13,16 @@ from models.instruments.stores.polls import LEASE_SECONDS, Poll, WhichPolls, cla
 from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConfigError, LabwireError
-from models.kernel.tenancy import group_session, switch_tenant, tenant_session
+from models.kernel.tenancy import tenant_session
 from tasks.group_writer import GroupWriter
 from tasks.instruments.checking import Checker, Fetched
 from tasks.instruments.connections import CONNECTIONS, Connections
 from tasks.instruments.lanes import Lanes, Place
+from tasks.instruments.places import claim_at
 from tasks.instruments.report import Line, Report
+
+WRITTEN_SECONDS = 20
+"""An answer is in the database so long after it came, at the latest: the group writer tries for some 15 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +57,11 @@ class Fetcher:
         return self.report
 
     def _claim(self, most: Mapping[Place, int]) -> list[tuple[Place, _Leased]]:
-        by_tenant: dict[int, dict[int, int]] = {}
-        for (tenant_id, equipment_id), number in most.items():
-            by_tenant.setdefault(tenant_id, {})[equipment_id] = number
+        def claim(session: Session, tenant_id: int, wanted: Mapping[int, int]) -> list[Poll]:
+            return claim_polls(session, tenant_id, self._which, wanted, owner=self._owner)
+
         now = time.monotonic()
-        claimed: list[Poll] = []
-        with group_session() as session:
-            for tenant_id, wanted in by_tenant.items():
-                switch_tenant(session, tenant_id)
-                claimed += claim_polls(session, tenant_id, self._which, wanted, owner=self._owner)
-        return [((poll.tenant_id, poll.equipment_id), _Leased(poll, now)) for poll in claimed]
+        return [((poll.tenant_id, poll.equipment_id), _Leased(poll, now)) for poll in claim_at(most, claim)]
 
     async def _serve(self, work: _Leased) -> bool:
         poll = work.poll
@@ -71,8 +70,10 @@ class Fetcher:
         if client.outside.breaker.open_seconds:
             await self._give_back(place, [work])
             return False
-        # Not so late that the lease could end, and another run ask as well, before the answer is in.
-        if time.monotonic() - work.at > LEASE_SECONDS - 2 * client.outside.system.timeout_seconds:
+        await self._checker.room()
+        # Not so late that the lease could end, and another run ask as well, before the answer is in: claimed anew then.
+        if time.monotonic() - work.at > LEASE_SECONDS - client.outside.longest_seconds - WRITTEN_SECONDS:
+            await asyncio.to_thread(self._release, place[0], [poll.assignment_id])
             return True
         came = await _attempt(client.result(poll.queue_id))
         answer = _answer(poll, came)
@@ -125,7 +126,7 @@ def _answer(poll: Poll, came: FetchedResult | LabwireError | None) -> PollAnswer
     return PollAnswer(poll, came.state, came.received_at, came.body)
 
 
-async def _attempt(call: Coroutine[None, None, FetchedResult | None]) -> FetchedResult | LabwireError | None:
+async def _attempt(call: Awaitable[FetchedResult | None]) -> FetchedResult | LabwireError | None:
     try:
         return await call
     except LabwireError as error:

@@ -1,12 +1,15 @@
 """The batch rules: fetched results compared with what was ordered, as one frame, by the Great Expectations suite."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from models.instruments.result_rules import CheckedResult, Violation
+from models.instruments.values import spelling
+from models.upkeep.quality import Validation
+from tasks.quality import Verdict, validate
 
 FEW = 20
 """Of fewer results of one instrument no share is counted."""
@@ -24,35 +27,48 @@ FIELDS = {
 }
 
 
-def judge(checked: Sequence[CheckedResult], now: datetime) -> list[CheckedResult]:
-    """The same results, with a violation added to each that the suite, or its whole batch, holds.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Results after the suite, by message id, and what it found, by tenant id, to be kept with them."""
+
+    results: Mapping[int, CheckedResult]
+    validations: Mapping[int, Validation]
+
+
+def judge(checked: Mapping[int, Sequence[CheckedResult]], now: datetime) -> Judged:
+    """Results by tenant id: the same, with a violation added to each that the suite, or its whole batch, holds.
 
     Anything that goes wrong here is raised, so that nothing is let through unjudged.
     """
-    rows = [_row(one, now) for one in checked if _is_completed(one)]
-    found = _failures(rows) if rows else {}
-    judged = [_with(one, found.get(one.message_id, ())) for one in checked]
-    return _quarantined(judged)
+    rows = [_row(tenant_id, one, now) for tenant_id, ones in checked.items() for one in ones if _is_completed(one)]
+    verdict = _look_at(rows) if rows else Verdict({}, {}, frozenset())
+    judged = [_with(one, verdict.failures.get(one.message_id, ())) for ones in checked.values() for one in ones]
+    return Judged({one.message_id: one for one in _quarantined(judged)}, verdict.validations)
 
 
 def _is_completed(one: CheckedResult) -> bool:
     return one.result is not None and one.result.status == "completed"
 
 
-def _row(one: CheckedResult, now: datetime) -> dict[str, Any]:
+def _row(tenant_id: int, one: CheckedResult, now: datetime) -> dict[str, Any]:
     """What the suite looks at; the expectations about it are written down in expectations/instruments.py alone."""
     result, expected = one.result, one.expected
     assert result is not None  # noqa: S101  # _is_completed said so
     moment = result.completed_at if result.completed_at is not None and result.completed_at.tzinfo else None
+    said = result.test_name if result.test_name is not None else result.test_code
+    names = expected.test_names if result.test_name is not None else expected.test_codes
     is_theirs = result.patient_id in expected.patient_codes  # merged records' codes are the patient's own
     return {
+        "tenant_id": tenant_id,
         "message_id": one.message_id,
+        "assignment_id": expected.assignment_id,
+        "equipment_id": expected.equipment_id or 0,
         "patient": result.patient_id,
         "expected_patient": result.patient_id if is_theirs else expected.patient_code,
-        "test": result.test_name if result.test_name is not None else result.test_code,
-        "expected_test": expected.test_code if result.test_name in (None, expected.test_code) else expected.test_name,
-        "unit": (result.unit or "").strip(),
-        "expected_unit": expected.unit,
+        "test": said,
+        "expected_test": said if said in names else expected.test_name,  # as it is named, or was when it was sent
+        "unit": spelling(result.unit or ""),
+        "expected_unit": spelling(expected.unit),
         "sample": result.sample_id if result.sample_id is not None else expected.sample_id,
         "expected_sample": expected.sample_id,
         "quality_control": result.quality_control,
@@ -63,46 +79,13 @@ def _row(one: CheckedResult, now: datetime) -> dict[str, Any]:
     }
 
 
-def _failures(rows: list[dict[str, Any]]) -> dict[int, list[str]]:
-    """By message id, the columns in which the suite found it wrong; ValueError when the suite could not judge."""
-    import pandas as pd
+def _look_at(rows: list[dict[str, Any]]) -> Verdict:
+    from expectations.instruments import build_suite  # imported here: it takes seconds
 
-    frame = pd.DataFrame(rows)
-    definition, suite = _suite()
-    report = definition.get_batch({"dataframe": frame}).validate(
-        suite,
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": ["message_id"],
-            "exclude_unexpected_values": True,
-        },
-    )
-    found: dict[int, list[str]] = {}
-    for each in report.results:
-        if each.success:
-            continue
-        settings = each.expectation_config.kwargs
-        column = settings.get("column") or settings.get("column_A")
-        failed = each.result.get("unexpected_index_list")
-        if column is None or failed is None:
-            raise ValueError(f"the results could not be judged: {each.expectation_config.type}")
-        for message_id in (one for group in failed for one in group["message_id"]):
-            found.setdefault(int(message_id), []).append(column)
-    return found
-
-
-@lru_cache(maxsize=1)
-def _suite() -> tuple[Any, Any]:
-    """The suite and where frames are put in; made once per process. Imported here: it takes seconds."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    from expectations.instruments import build_suite
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("results").add_dataframe_asset("fetched")
-    return asset.add_batch_definition_whole_dataframe("all"), context.suites.add(build_suite())
+    verdict = validate(build_suite, rows, ids=("message_id", "assignment_id", "equipment_id"))
+    if verdict.whole:
+        raise ValueError("the suite has an expectation about a batch, and nothing here to hold by it")
+    return verdict
 
 
 def _with(one: CheckedResult, columns: Sequence[str]) -> CheckedResult:

@@ -1,10 +1,11 @@
-"""Tasks of stale-assignments."""
+"""Telling departments of what waits for too long: tasks of stale-assignments, and the last one of poll-results."""
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from models.instruments.stores.notices import Notice, report_expired, report_stale
+from models.instruments.stores.notices import AT_ONCE, Notice, report_expired, report_stale
 from models.kernel.clock import utc_now
 from models.kernel.tenancy import known_tenants, tenant_session
 from tasks.instruments.report import Identity, identity
@@ -12,6 +13,8 @@ from tasks.runs import batch_task
 from tasks.tally import Tally
 
 NAME = "stale-assignments"
+POLL = "poll-results"
+GATHER = timedelta(minutes=30)
 
 
 @batch_task
@@ -26,6 +29,15 @@ async def report_expired_results(tenant: str) -> Tally:
     return await asyncio.to_thread(tell_of_expired, tenant, identity(NAME))
 
 
+@batch_task
+async def report_expired_by_the_hour(tenant: str) -> Tally:
+    """The same for a flow that runs every few minutes: one mail tells of what expired within half an hour.
+
+    So each is told of within the hour, and a department gets two such mails an hour at most.
+    """
+    return await asyncio.to_thread(tell_of_expired, tenant, identity(POLL), gather=GATHER)
+
+
 def tell_of_stale(tenant: str) -> Tally:
     """The same without a run of Prefect's; the day is that of the tenant's time zone."""
     tally = Tally()
@@ -38,12 +50,12 @@ def tell_of_stale(tenant: str) -> Tally:
     return tally
 
 
-def tell_of_expired(tenant: str, who: Identity) -> Tally:
+def tell_of_expired(tenant: str, who: Identity, *, gather: timedelta = AT_ONCE) -> Tally:
     """The same without a run of Prefect's."""
     tally = Tally()
     for one in known_tenants(tenant):
         with tenant_session(one.id) as session:
-            notices = report_expired(session, one.id, who.actor, now=utc_now())
+            notices = report_expired(session, one.id, who.actor, now=utc_now(), gather=gather)
         _count(tally, "never answered", one.id, notices)
     return tally
 

@@ -9,10 +9,11 @@ from models.instruments.stores.poll_answers import KeptMessage, waiting_messages
 from models.instruments.stores.polls import WhichPolls, due_equipment
 from models.instruments.stores.pushes import match_pushed
 from models.kernel.clock import utc_now
-from models.kernel.tenancy import known_tenants, registry_session, tenant_session
+from models.kernel.tenancy import tenant_session
 from tasks.instruments.checking import complete_surely, read
 from tasks.instruments.fetching import Fetcher
 from tasks.instruments.lanes import Place
+from tasks.instruments.places import places_of, tenants_of
 from tasks.instruments.report import Identity, Report, identity
 from tasks.runs import batch_task
 
@@ -57,12 +58,9 @@ async def fetch_due(due: DuePolls, who: Identity) -> Report:
 
 def find_due(tenant: str, which: WhichPolls) -> DuePolls:
     """Where results are due: instruments of one tenant (slug), or of all for an empty one."""
-    places: list[Place] = []
-    is_chosen = which.assignment_id is not None or which.equipment_id is not None
-    for tenant_id in due_tenants(tenant, is_chosen=is_chosen):
-        with tenant_session(tenant_id) as session:
-            places += [(tenant_id, equipment_id) for equipment_id in due_equipment(session, tenant_id, which)]
-    return DuePolls(tuple(places), which)
+    tenant_ids = due_tenants(tenant, is_chosen=which.is_chosen)
+    places = places_of(tenant_ids, lambda session, tenant_id: due_equipment(session, tenant_id, which))
+    return DuePolls(places, which)
 
 
 def complete_waiting(tenant: str, who: Identity) -> Report:
@@ -80,11 +78,7 @@ def complete_waiting(tenant: str, who: Identity) -> Report:
 
 def due_tenants(tenant: str, *, is_chosen: bool = False) -> list[int]:
     """The tenants with results to ask for or messages to check; every one that may hold what was chosen by its id."""
-    chosen = {one.id for one in known_tenants(tenant)}
-    if tenant or is_chosen:
-        return sorted(chosen)
-    with registry_session() as session:
-        return sorted(chosen & set(session.scalars(TO_POLL)))
+    return tenants_of(tenant, lambda session: session.scalars(TO_POLL), is_chosen=is_chosen)
 
 
 def _waiting(tenant_id: int, after_id: int) -> list[KeptMessage]:

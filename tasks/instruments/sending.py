@@ -1,7 +1,7 @@
 """Sending submissions: intents before, answers as they arrive, every instrument at its own pace."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from models.instruments.ports import Queued, UnreadableAnswerError
 from models.instruments.rules import Status
-from models.instruments.sending import next_attempt_at, request_for
+from models.instruments.sending import next_attempt_at
 from models.instruments.stores.submission_answers import TAKEN, Effect, apply_effects
 from models.instruments.stores.submissions import Submission, Which, claim_submissions
 from models.kernel import outbox
@@ -18,9 +18,10 @@ from models.kernel.clock import utc_now
 from models.kernel.errors import ConfigError, LabwireError, RefusedError, RetryableError, UnknownOutcomeError
 from models.kernel.outbox import Answer
 from models.kernel.settings import settings
-from models.kernel.tenancy import group_session, switch_tenant, tenant_session
+from models.kernel.tenancy import tenant_session
 from tasks.instruments.connections import CONNECTIONS, Connections
 from tasks.instruments.lanes import Lanes, Place
+from tasks.instruments.places import claim_at
 from tasks.instruments.report import Line, Report
 from tasks.ledger import Ledger, Outcome
 
@@ -59,14 +60,10 @@ class Sender:
         return self.report
 
     def _claim(self, most: Mapping[Place, int]) -> list[tuple[Place, Submission]]:
-        by_tenant: dict[int, dict[int, int]] = {}
-        for (tenant_id, equipment_id), number in most.items():
-            by_tenant.setdefault(tenant_id, {})[equipment_id] = number
-        claimed: list[Submission] = []
-        with group_session() as session:
-            for tenant_id, wanted in by_tenant.items():
-                switch_tenant(session, tenant_id)
-                claimed += claim_submissions(session, tenant_id, self._which, wanted, owner=self._owner)
+        def claim(session: Session, tenant_id: int, wanted: Mapping[int, int]) -> list[Submission]:
+            return claim_submissions(session, tenant_id, self._which, wanted, owner=self._owner)
+
+        claimed = claim_at(most, claim)
         return [((one.leased.tenant_id, one.equipment_id), one) for one in claimed]
 
     async def _serve(self, work: Submission) -> bool:
@@ -77,7 +74,7 @@ class Sender:
             return False
         if not await self._ledger.intend(work.leased):
             return True
-        verdict = self._judge(work, await _attempt(client.queue(request_for(work.order))))
+        verdict = self._judge(work, await _attempt(client.queue(work.request)))
         self._ledger.answer(work.leased, verdict.answer, verdict.effect).add_done_callback(
             lambda written: self._note(work, verdict, written)
         )
@@ -90,7 +87,7 @@ class Sender:
         word, is_fine = verdict.word, verdict.is_fine
         if work.leased.id in self._taken:
             word, is_fine = "unknown", False
-        line = Line(work.leased.tenant_id, work.equipment_id, work.order.assignment_id, word)
+        line = Line(work.leased.tenant_id, work.equipment_id, work.assignment_id, word)
         (self.report.went_well if is_fine else self.report.needs_a_look)(line)
 
     def _judge(self, work: Submission, came: Queued | LabwireError) -> _Verdict:
@@ -102,27 +99,29 @@ class Sender:
             return self._dead(work, str(came))
         if isinstance(came, UnreadableAnswerError):
             effect = self._effect(work, Status.UNKNOWN, remarks=str(came))
-            return _Verdict(Answer(work.leased.id, "unknown", came.text), effect, "unknown")
+            return _Verdict(Answer(work.leased.id, "unknown", came.text, is_doubtful=True), effect, "unknown")
         known = self._connections.known((work.leased.tenant_id, work.equipment_id))
         if isinstance(came, UnknownOutcomeError) and not known.is_idempotent:
             effect = self._effect(work, Status.UNKNOWN, remarks=str(came))
-            return _Verdict(Answer(work.leased.id, "unknown", str(came)), effect, "unknown")
+            return _Verdict(Answer(work.leased.id, "unknown", str(came), is_doubtful=True), effect, "unknown")
         return self._again(work, came)
 
     def _again(self, work: Submission, came: LabwireError) -> _Verdict:
         """Due again after the back-off, or dead after the last attempt."""
-        goes_on = not isinstance(came, ConfigError)
+        goes_on, is_doubtful = not isinstance(came, ConfigError), isinstance(came, UnknownOutcomeError)
         attempts = work.leased.attempts + 1
         if attempts >= self._most_attempts:
-            return self._dead(work, f"{came}; given up after {attempts} attempts", goes_on=goes_on)
+            why = f"{came}; given up after {attempts} attempts"
+            return self._dead(work, why, goes_on=goes_on, is_doubtful=is_doubtful)
         wait = came.retry_after_seconds if isinstance(came, RetryableError) else None
         at = next_attempt_at(attempts, utc_now(), wait_seconds=wait)
-        answer = Answer(work.leased.id, "due", f"attempt {attempts}: {came}", at)
+        answer = Answer(work.leased.id, "due", f"attempt {attempts}: {came}", at, is_doubtful)
         return _Verdict(answer, None, "to be sent again", goes_on=goes_on)
 
-    def _dead(self, work: Submission, why: str, *, goes_on: bool = True) -> _Verdict:
+    def _dead(self, work: Submission, why: str, *, goes_on: bool = True, is_doubtful: bool = False) -> _Verdict:
         effect = self._effect(work, Status.FAILED, remarks=why)
-        return _Verdict(Answer(work.leased.id, "dead", why), effect, "failed", goes_on=goes_on)
+        answer = Answer(work.leased.id, "dead", why, is_doubtful=is_doubtful)
+        return _Verdict(answer, effect, "failed", goes_on=goes_on)
 
     def _effect(
         self,
@@ -133,14 +132,14 @@ class Sender:
         queue_position: int | None = None,
         remarks: str = "",
     ) -> Effect:
-        return Effect(work.order.assignment_id, work.equipment_id, target, queue_id, queue_position, remarks)
+        return Effect(work.assignment_id, work.equipment_id, target, queue_id, queue_position, remarks)
 
     def _apply(self, session: Session, tenant_id: int, outcomes: list[Outcome]) -> list[Answer]:
         effects = [outcome.effect for outcome in outcomes if outcome.effect is not None]
         taken = apply_effects(session, tenant_id, self._actor, effects, now=utc_now()) if effects else set()
         refused = [one.leased.id for one in outcomes if one.effect and one.effect.assignment_id in taken]
         self._taken.update(refused)
-        return [Answer(delivery_id, "unknown", TAKEN) for delivery_id in refused]
+        return [Answer(delivery_id, "unknown", TAKEN, is_doubtful=True) for delivery_id in refused]
 
     async def _give_back(self, place: Place, works: Sequence[Submission]) -> None:
         """Make the claims of an instrument that is left alone due again for later, their attempts not counted."""
@@ -149,7 +148,7 @@ class Sender:
         seconds = self._connections.client(place).outside.breaker.open_seconds or LEFT_ALONE_SECONDS
         await asyncio.to_thread(self._release, place[0], [work.leased.id for work in works], seconds)
         for work in works:
-            self.report.needs_a_look(Line(*place, work.order.assignment_id, "not sent"))
+            self.report.needs_a_look(Line(*place, work.assignment_id, "not sent"))
 
     def _release(self, tenant_id: int, ids: list[int], seconds: float) -> None:
         at = utc_now() + timedelta(seconds=seconds)
@@ -157,7 +156,7 @@ class Sender:
             outbox.release(session, tenant_id, ids, owner=self._owner, next_attempt_at=at)
 
 
-async def _attempt(call: Coroutine[None, None, Queued]) -> Queued | LabwireError:
+async def _attempt(call: Awaitable[Queued]) -> Queued | LabwireError:
     try:
         return await call
     except LabwireError as error:

@@ -8,8 +8,9 @@ from models.instruments.stores.submissions import Which, due_equipment
 from models.kernel.clock import utc_now
 from models.kernel.outbox import tenants_with_due
 from models.kernel.settings import settings
-from models.kernel.tenancy import known_tenants, registry_session, tenant_session
+from models.kernel.tenancy import tenant_session
 from tasks.instruments.lanes import Place
+from tasks.instruments.places import places_of, tenants_of
 from tasks.instruments.report import Identity, Line, Report, identity
 from tasks.instruments.sending import Sender
 from tasks.runs import batch_task
@@ -52,12 +53,9 @@ async def send_due(due: DueSubmissions, who: Identity) -> Report:
 
 def find_due(tenant: str, which: Which) -> DueSubmissions:
     """Where submissions are due: instruments of one tenant (slug), or of all for an empty one."""
-    places: list[Place] = []
-    is_chosen = which.assignment_id is not None or which.equipment_id is not None
-    for tenant_id in due_tenants(tenant, is_chosen=is_chosen):
-        with tenant_session(tenant_id) as session:
-            places += [(tenant_id, equipment_id) for equipment_id in due_equipment(session, tenant_id, which)]
-    return DueSubmissions(tuple(places), which)
+    tenant_ids = due_tenants(tenant, is_chosen=which.is_chosen)
+    places = places_of(tenant_ids, lambda session, tenant_id: due_equipment(session, tenant_id, which))
+    return DueSubmissions(places, which)
 
 
 def settle_all(tenant: str, who: Identity) -> Report:
@@ -75,9 +73,4 @@ def settle_all(tenant: str, who: Identity) -> Report:
 
 def due_tenants(tenant: str, *, is_chosen: bool = False) -> list[int]:
     """The tenants with submissions due or interrupted; every one that may hold what was chosen by its id."""
-    chosen = {one.id for one in known_tenants(tenant)}
-    if tenant or is_chosen:
-        return sorted(chosen)
-    with registry_session() as session:
-        due = tenants_with_due(session, DESTINATION)
-    return sorted(chosen & set(due))
+    return tenants_of(tenant, lambda session: tenants_with_due(session, DESTINATION), is_chosen=is_chosen)
