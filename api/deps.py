@@ -37,7 +37,10 @@ BY_ITSELF = "seen"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody we know. `scopes` is None for a signed-in person, who has all of the roles' rights."""
+    """Somebody we know. `scopes` is None for a signed-in person, who has all of the roles' rights.
+
+    An instrument that pushes is one too: its `user_id` is 0, and it has no roles.
+    """
 
     tenant_id: int
     tenant_slug: str
@@ -56,6 +59,8 @@ class Caller:
     @property
     def actor(self) -> Actor:
         """The caller as the audit trail names them; a token's use names the token where a session would stand."""
+        if self.user_id == 0:
+            return Actor("instrument", str(self.equipment_id), self.name, self.ip_address, self.session_id)
         return Actor("user", str(self.user_id), self.email, self.ip_address, self.session_id)
 
     def has(self, *roles: str) -> bool:

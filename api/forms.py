@@ -6,12 +6,24 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.datastructures import FormData
 
+from models.kernel.errors import InvalidError
+
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
 async def read_form(request: Request) -> FormData:
-    """The posted form, so that a plain `def` route can use it."""
-    return await request.form()
+    """The posted form, so that a plain `def` route can use it; InvalidError for text that no database keeps."""
+    form = await request.form()
+    for name, value in form.multi_items():
+        if not _is_storable(name) or (isinstance(value, str) and not _is_storable(value)):
+            field = name if name.isascii() and name.isprintable() else "form"
+            raise InvalidError("contains a character that is not allowed", field=field)
+    return form
+
+
+def _is_storable(value: str) -> bool:
+    """No NUL, and no half of a character, which a form may hold by naming an odd charset."""
+    return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value)
 
 
 Form = Annotated[FormData, Depends(read_form)]

@@ -66,7 +66,8 @@ class Door:
             await self._handle(scope, receive, send_with_headers)
         except Exception as error:
             if not status:
-                response = answer(Request(scope), 500, MEANING[500])
+                # The server closes the connection after this: a client that was not told would lose its next request.
+                response = answer(Request(scope), 500, MEANING[500], headers={"Connection": "close"})
                 await response(scope, receive, send_with_headers)
             if isinstance(error, LabwireError) or settings().debug_errors:
                 raise

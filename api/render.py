@@ -5,6 +5,7 @@ Templates of an area lie in api/<area>/templates and are named "<area>/x.html"; 
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from api import security
+from models.kernel.settings import settings
 from models.people.roles import CLINICAL, ROLES
 
 if TYPE_CHECKING:
@@ -37,10 +39,18 @@ NAV = (
     ("/instruments", "Instruments", ("technician", "verifier", "administrator")),
     ("/catalogue", "Catalogue", ("technician", "verifier", "doctor", "administrator")),
     ("/access-log", "Who looked", ("supervisor", "administrator")),
+    ("/quality", "Quality", ("verifier", "supervisor", "administrator")),
     ("/outbox", "Outbox", ("supervisor", "administrator")),
     ("/audit", "Audit trail", ("supervisor", "administrator")),
+    ("/departments", "Departments", ("administrator",)),
     ("/users", "Users", ("administrator",)),
 )
+"""Path, label and roles of every entry, in order. What is in no group stands in the bar itself."""
+GROUPS = {
+    "Oversight": ("/quality", "/access-log", "/outbox", "/audit"),
+    "Set-up": ("/catalogue", "/departments", "/users"),
+}
+"""Menus of the bar. One with a single entry for somebody is no menu: the entry stands in the bar."""
 
 
 def render(
@@ -113,17 +123,48 @@ def sign_in_page(request: Request) -> Response:
     return response
 
 
-def navigation(request: Request, caller: "Caller | None") -> list[tuple[str, str, bool]]:
-    """Path, label and "is open" of every entry the caller may use and that this installation serves."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A link of the bar, or with `entries` a menu of links."""
+
+    path: str
+    label: str
+    is_here: bool
+    entries: tuple["Entry", ...] = ()
+    is_outside: bool = False
+
+
+def navigation(request: Request, caller: "Caller | None") -> list[Entry]:
+    """Every entry the caller may use and that this installation serves, in menus where there are several of a group."""
     if caller is None:
         return []
     served: frozenset[str] = request.app.state.page_paths
     here = request.url.path
-    return [
-        (path, label, here == path or here.startswith(f"{path}/"))
+    links = [
+        Entry(path, label, here == path or here.startswith(f"{path}/"))
         for path, label, roles in NAV
         if path in served and caller.has(*roles)
     ]
+    menus = [
+        Entry("", name, any(one.is_here for one in inside), inside)
+        for name, paths in GROUPS.items()
+        if len(inside := tuple(link for path in paths for link in links if link.path == path)) > 1
+    ]
+    in_menus = {link.path for menu in menus for link in menu.entries}
+    return [*(link for link in links if link.path not in in_menus), *menus, *mailbox()]
+
+
+def first_page(request: Request, caller: "Caller") -> str:
+    """Where somebody begins: the first page of theirs, the account page where there is none."""
+    entries = navigation(request, caller)
+    inside = [link.path for one in entries for link in (one.entries or (one,)) if not link.is_outside]
+    return inside[0] if inside else "/account"
+
+
+def mailbox() -> list[Entry]:
+    """In the demo alone: where its mail can be read."""
+    address = settings().mailbox_url if settings().is_demo else ""
+    return [Entry(address, "Mailbox", is_here=False, is_outside=True)] if address else []
 
 
 @lru_cache(maxsize=1)
@@ -149,7 +190,10 @@ def when(context: Context, moment: datetime | None, form: str = "%d %b %Y %H:%M"
     if moment is None:
         return Markup('<span class="muted">–</span>')
     caller = context.get("caller")
-    local = moment.astimezone(_zone(caller.time_zone if caller else "UTC"))
+    try:
+        local = moment.astimezone(_zone(caller.time_zone if caller else "UTC"))
+    except OverflowError:  # at the ends of the calendar
+        local = moment
     exact, shown = moment.isoformat(timespec="seconds"), local.strftime(form)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         exact, local.strftime("%d %b %Y %H:%M:%S %Z"), shown

@@ -110,14 +110,22 @@ def safe_next(target: str | None) -> str:
 def login_address(request: Request) -> str:
     """The sign-in page with the way back to what was asked for."""
     if request.headers.get("HX-Request"):
-        current = urlsplit(request.headers.get("HX-Current-URL", ""))
-        target = current.path + (f"?{current.query}" if current.query else "")
+        target = _page_of(request.headers.get("HX-Current-URL", ""))
     elif request.method == "GET":
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     else:
         target = "/"
     target = safe_next(target)
     return "/login" if target == "/" else f"/login?next={quote(target, safe='')}"
+
+
+def _page_of(address: str) -> str:
+    """Path and query of an address; empty where it is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def client_address(request: Request) -> str | None:

@@ -9,7 +9,7 @@ from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.instruments.setup_answers import PanelAnswer, PlannedAnswer, PreviewAnswer, ProblemAnswer, TestAnswer
 from models.instruments.catalogue_files import Format
-from models.instruments.catalogue_inputs import PanelInput, TestInput
+from models.instruments.catalogue_inputs import PanelChange, PanelInput, TestChange, TestInput
 from models.instruments.stores import catalogue, catalogue_import
 from models.instruments.stores.catalogue_import import Preview
 from models.kernel.errors import InvalidError, NotFoundError
@@ -53,7 +53,8 @@ def list_tests(caller: Reader, is_active: bool | None = None) -> list[TestAnswer
 def create_test(given: TestInput, caller: Administrator) -> TestAnswer:
     """A new test; 409 when its code is taken."""
     with tenant_work(caller) as session:
-        return _test(catalogue.create_test(session, caller.tenant_id, caller.actor, given).id, given)
+        row = catalogue.create_test(session, caller.tenant_id, caller.actor, given)
+        return _test(row.id, catalogue.inputs_of(session, caller.tenant_id, [row])[row.id])
 
 
 @router.get("/tests/{test_id}", responses=errors(401, 403, 404))
@@ -65,8 +66,11 @@ def get_test(test_id: Id, caller: Reader) -> TestAnswer:
 
 
 @router.put("/tests/{test_id}", responses=errors(401, 403, 404, 409))
-def update_test(test_id: Id, given: TestInput, caller: Administrator) -> TestAnswer:
-    """The test as it shall be, ranges included. Results there are keep the unit, flag and limits they have."""
+def update_test(test_id: Id, given: TestChange, caller: Administrator) -> TestAnswer:
+    """The test as it shall be, ranges included; 409 when somebody changed it since `version` was read.
+
+    Results there are keep the unit, flag and limits they have.
+    """
     with tenant_work(caller) as session:
         row = catalogue.update_test(session, caller.tenant_id, caller.actor, test_id, given)
         return _test(row.id, catalogue.inputs_of(session, caller.tenant_id, [row])[row.id])
@@ -85,12 +89,12 @@ def create_panel(given: PanelInput, caller: Administrator) -> PanelAnswer:
     """A new panel; 409 when its code is taken."""
     with tenant_work(caller) as session:
         panel_id = catalogue.save_panel(session, caller.tenant_id, caller.actor, given, is_new=True)
-    return PanelAnswer(id=panel_id, **given.model_dump())
+    return PanelAnswer(id=panel_id, version=1, **given.model_dump())
 
 
 @router.put("/panels/{panel_id}", responses=errors(401, 403, 404, 409))
-def update_panel(panel_id: Id, given: PanelInput, caller: Administrator) -> PanelAnswer:
-    """The panel as it shall be; its code stays."""
+def update_panel(panel_id: Id, given: PanelChange, caller: Administrator) -> PanelAnswer:
+    """The panel as it shall be; its code stays; 409 when somebody changed it since `version` was read."""
     with tenant_work(caller) as session:
         before = catalogue.list_panels(session, caller.tenant_id).get(panel_id)
         if before is None:
@@ -98,7 +102,8 @@ def update_panel(panel_id: Id, given: PanelInput, caller: Administrator) -> Pane
         if before.code != given.code:
             raise InvalidError("the code of a panel cannot be changed; make a new panel", field="code")
         catalogue.save_panel(session, caller.tenant_id, caller.actor, given, is_new=False)
-    return PanelAnswer(id=panel_id, **given.model_dump())
+        now = catalogue.list_panels(session, caller.tenant_id)[panel_id]
+    return PanelAnswer(id=panel_id, **now.model_dump())
 
 
 @router.post("/catalogue/preview", responses=errors(401, 403), openapi_extra=FILE)
@@ -128,8 +133,8 @@ async def apply_catalogue(
     return await run_in_threadpool(work)
 
 
-def _test(test_id: int, given: TestInput) -> TestAnswer:
-    return TestAnswer.model_construct(id=test_id, **{name: getattr(given, name) for name in TestInput.model_fields})
+def _test(test_id: int, given: TestChange) -> TestAnswer:
+    return TestAnswer.model_construct(id=test_id, **{name: getattr(given, name) for name in TestChange.model_fields})
 
 
 def _preview(found: Preview) -> PreviewAnswer:

@@ -8,7 +8,7 @@ from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.instruments.connection import ask_status
 from api.instruments.setup_answers import ConnectionAnswer, DepartmentAnswer, EquipmentAnswer, FleetAnswer, KeyAnswer
-from models.instruments.inputs import DepartmentInput, EquipmentChange, EquipmentInput, KeyInput
+from models.instruments.inputs import DepartmentChange, DepartmentInput, EquipmentChange, EquipmentInput, KeyInput
 from models.instruments.stores import departments, equipment, fleet
 from models.kernel.fields import Id
 
@@ -30,12 +30,13 @@ def create_department(given: DepartmentInput, caller: Administrator) -> Departme
     """A new department; 409 when the name is taken."""
     with tenant_work(caller) as session:
         made = departments.create_department(session, caller.tenant_id, caller.actor, given)
+        session.refresh(made)
         return DepartmentAnswer.model_validate(made)
 
 
 @router.put("/departments/{department_id}", responses=errors(401, 403, 404, 409))
-def update_department(department_id: Id, given: DepartmentInput, caller: Administrator) -> DepartmentAnswer:
-    """The department with its new name and address."""
+def update_department(department_id: Id, given: DepartmentChange, caller: Administrator) -> DepartmentAnswer:
+    """The department with its new name and address; 409 when somebody changed it since `version` was read."""
     with tenant_work(caller) as session:
         row = departments.update_department(session, caller.tenant_id, caller.actor, department_id, given)
         return DepartmentAnswer.model_validate(row)

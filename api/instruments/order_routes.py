@@ -36,7 +36,7 @@ Orderer = Annotated[Caller, Depends(may("technician", "doctor", scope="assignmen
 Reader = Annotated[Caller, Depends(may("technician", "verifier", "doctor", scope="assignments:read"))]
 Staff = Annotated[Caller, Depends(may(*STAFF, scope="assignments:read"))]
 Commenter = Annotated[Caller, Depends(may("technician", "verifier", "doctor", scope="assignments:write"))]
-PatientReader = Annotated[Caller, Depends(may(*CLINICAL, scope="patients:read"))]
+PatientReader = Annotated[Caller, Depends(may(*CLINICAL, scope="assignments:read"))]
 IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same content is one order and one answer, with other content 409"),

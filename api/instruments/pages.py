@@ -14,6 +14,7 @@ from api.instruments import (
     pages_instruments,
     pages_order,
     pages_panels,
+    pages_push_keys,
     pages_stale,
     pages_verification,
     pages_worklist,
@@ -29,6 +30,7 @@ GROUPS = (
     pages_held,
     pages_equipment,  # before pages_instruments: /instruments/new is not an id
     pages_instruments,
+    pages_push_keys,
     pages_catalogue,
     pages_panels,
     pages_import,

@@ -6,10 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from api.deps import Caller, tenant_work
 from api.forms import Form, fill, texts
-from api.instruments.pages_kit import REFUSALS, Administrator, Looker, Refusal, complaints, show
+from api.instruments.meanwhile_view import meanwhile_view
+from api.instruments.pages_kit import REFUSALS, Administrator, Looker, Refusal, complaints, is_stale, show
 from api.render import redirect
-from models.instruments.inputs import DepartmentInput
+from models.instruments.inputs import DepartmentChange, DepartmentInput
 from models.instruments.stores.departments import create_department, list_departments, update_department
+from models.instruments.stores.meanwhile import changed_since
 from models.kernel.fields import Id
 
 NEW = 0
@@ -37,9 +39,9 @@ def add(request: Request, caller: Administrator, form: Form) -> Response:
 
 @router.post("/{department_id}")
 def change(request: Request, department_id: Id, caller: Administrator, form: Form) -> Response:
-    """Give it another name or address."""
+    """Give it another name or address, unless somebody else did since the page was opened."""
     try:
-        given = fill(DepartmentInput, form)
+        given = fill(DepartmentChange, form)
         with tenant_work(caller) as session:
             update_department(session, caller.tenant_id, caller.actor, department_id, given)
     except REFUSALS as error:
@@ -55,7 +57,20 @@ def _page(
     refused: Refusal | None = None,
 ) -> Response:
     status, errors = complaints(refused)
+    shown, meanwhile = dict(typed or {}), None
     with tenant_work(caller) as session:
         rows = list_departments(session, caller.tenant_id)
-    context = {"rows": rows, "refused_id": refused_id, "typed": dict(typed or {}), "errors": errors, "new": NEW}
+        if refused_id and is_stale(refused):
+            found = changed_since(session, caller.tenant_id, "department", refused_id, int(shown["version"]))
+            meanwhile = meanwhile_view(found, shown)
+            shown |= meanwhile.merged if meanwhile else {}
+    context = {
+        "rows": rows,
+        "refused_id": refused_id,
+        "typed": shown,
+        "errors": errors,
+        "new": NEW,
+        "meanwhile": meanwhile,
+        "now_address": "/departments",
+    }
     return show(request, "departments.html", caller, status=status, context=context)

@@ -77,4 +77,4 @@ def _form(
 def _context(session: Session, caller: Caller, assignment_id: int) -> dict[str, Any]:
     sheet = load_sheet(session, caller, assignment_id)
     expected = load_expected(session, caller.tenant_id, [assignment_id])[assignment_id]
-    return {"sheet": sheet, "limits": limits_for(expected, utc_now().date())}
+    return {"sheet": sheet, "limits": limits_for(expected, utc_now())}

@@ -7,12 +7,14 @@ from fastapi import APIRouter, Request, Response
 
 from api.deps import Caller, tenant_work
 from api.forms import Form, fill, texts
+from api.instruments.meanwhile_view import meanwhile_view
 from api.instruments.pages_instruments import instrument_page
-from api.instruments.pages_kit import REFUSALS, Administrator, Keeper, Refusal, complaints, show
+from api.instruments.pages_kit import REFUSALS, Administrator, Keeper, Refusal, complaints, is_stale, show
 from api.render import redirect
 from models.instruments.inputs import EquipmentChange, EquipmentInput, KeyInput
 from models.instruments.stores.choices import load_choices
 from models.instruments.stores.equipment import add_key, create_equipment, end_key, get_equipment, update_equipment
+from models.instruments.stores.meanwhile import changed_since
 from models.instruments.tables import Equipment
 from models.kernel.fields import Id
 
@@ -91,14 +93,31 @@ def _form(
     refused: Refusal | None = None,
 ) -> Response:
     status, errors = complaints(refused)
+    meanwhile = None
     with tenant_work(caller) as session:
         departments = load_choices(session, caller.tenant_id).departments
-        if equipment_id is not None and "version" in errors:
-            values = {**values, "version": get_equipment(session, caller.tenant_id, equipment_id).version}
-    context = {"equipment_id": equipment_id, "values": dict(values), "errors": errors, "departments": departments}
+        if equipment_id is not None and is_stale(refused):
+            names = {"department_id": {str(key): name for key, name in departments}}
+            typed = {**values, **{name: values.get(name) == "true" for name in BOXES}}
+            found = changed_since(session, caller.tenant_id, "equipment", equipment_id, int(values["version"]))
+            meanwhile = meanwhile_view(found, typed, names)
+            merged = _shown(meanwhile.merged) if meanwhile else {}
+            present = get_equipment(session, caller.tenant_id, equipment_id).version
+            values = {**values, **merged, "version": present}
+    context = {
+        "equipment_id": equipment_id,
+        "values": dict(values),
+        "errors": errors,
+        "departments": departments,
+        "meanwhile": meanwhile,
+    }
     return show(request, "equipment_form.html", caller, status=status, context=context)
 
 
 def _values(row: Equipment) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in EquipmentChange.model_fields}
-    return {name: "true" if value is True else value for name, value in values.items() if value is not False}
+    return _shown({name: getattr(row, name) for name in EquipmentChange.model_fields})
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the fields of a form hold them."""
+    return {name: "true" if value is True else "" if value is False else value for name, value in values.items()}

@@ -6,9 +6,11 @@ from api.deps import Caller, tenant_work
 from api.instruments.charts import check_strip
 from api.instruments.connection import ask_status
 from api.instruments.pages_kit import Keeper, Looker, is_fragment, show
+from api.instruments.push_key_routes import push_address
 from api.render import redirect
 from models.instruments.stores.equipment import current_keys, get_equipment
 from models.instruments.stores.fleet import check_slots, get_fleet_row, list_fleet
+from models.instruments.stores.push_keys import list_push_keys
 from models.instruments.stores.recent_checks import list_outages
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError
@@ -49,9 +51,15 @@ def test_connection(request: Request, equipment_id: Id, caller: Keeper) -> Respo
 
 
 def instrument_page(
-    request: Request, caller: Caller, equipment_id: int, *, status: int = 200, errors: dict[str, str] | None = None
+    request: Request,
+    caller: Caller,
+    equipment_id: int,
+    *,
+    status: int = 200,
+    errors: dict[str, str] | None = None,
+    new_key: str = "",
 ) -> Response:
-    """The page of one instrument; with the complaints about the key that was typed."""
+    """The page of one instrument; with the complaints about a key that was typed, or the push key just made."""
     with tenant_work(caller) as session:
         row = get_fleet_row(session, caller.tenant_id, equipment_id)
         slots = check_slots(session, caller.tenant_id, equipment_id, hours=STRIP_HOURS, minutes=STRIP_MINUTES)
@@ -59,6 +67,10 @@ def instrument_page(
             "row": row,
             "equipment": get_equipment(session, caller.tenant_id, equipment_id),
             "keys": current_keys(session, caller.tenant_id, equipment_id, now=utc_now()),
+            "push_keys": list_push_keys(session, caller.tenant_id, equipment_id),
+            "push_address": push_address(equipment_id),
+            "new_key": new_key,
+            "now": utc_now(),
             "boxes": check_strip(slots),
             "slots": slots,
             "outages": list_outages(session, caller.tenant_id, equipment_id),

@@ -51,6 +51,11 @@ def whole_number(text: object, *, field: str) -> int | None:
     raise InvalidError("is not a number", field=field)
 
 
+def is_stale(error: Refusal | None) -> bool:
+    """Whether the record was changed by somebody else since the form was opened."""
+    return isinstance(error, ConflictError) and error.field == "version"
+
+
 def complaints(error: Refusal | None) -> tuple[int, dict[str, str]]:
     """The status of a refusal, and what to say beside which field; under an empty name what concerns no single one."""
     said = {("" if name == "body" else name): text for name, text in form_errors(error).items()}

@@ -9,6 +9,7 @@ from api.instruments import (
     equipment_routes,
     held_routes,
     order_routes,
+    push_key_routes,
     push_routes,
     review_routes,
 )
@@ -21,6 +22,7 @@ for part in (
     review_routes,  # before the routes of one assignment: /assignments/verify is no id
     action_routes,
     held_routes,
+    push_key_routes,
     push_routes,
 ):
     router.include_router(part.router)

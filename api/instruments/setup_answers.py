@@ -7,13 +7,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.instruments.answers import Answer
-from models.instruments.catalogue_inputs import PanelInput, TestInput
+from models.instruments.catalogue_inputs import PanelChange, TestChange
 
 
 class DepartmentAnswer(Answer):
     """A section of the laboratory."""
 
     id: int
+    version: int
     name: str
     email: str | None
 
@@ -69,6 +70,23 @@ class KeyAnswer(Answer):
     valid_until: datetime | None
 
 
+class PushKeyAnswer(Answer):
+    """A key with which an instrument pushes its results, without the key."""
+
+    id: int
+    prefix: str = Field(description="How the key begins")
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None = Field(description="To the minute")
+
+
+class NewPushKeyAnswer(PushKeyAnswer):
+    """A key just made: it is in this answer and never shown again."""
+
+    key: str
+    push_url: str = Field(description="Where the instrument posts its results, with `Authorization: Bearer <key>`")
+
+
 class ConnectionAnswer(BaseModel):
     """What came of asking an instrument for its status. `problem` says why it did not answer."""
 
@@ -79,7 +97,7 @@ class ConnectionAnswer(BaseModel):
     problem: str | None = None
 
 
-class TestAnswer(TestInput):
+class TestAnswer(TestChange):
     """A test of the catalogue."""
 
     __test__ = False
@@ -88,7 +106,7 @@ class TestAnswer(TestInput):
     id: int
 
 
-class PanelAnswer(PanelInput):
+class PanelAnswer(PanelChange):
     """A panel of the catalogue."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True, extra="ignore")

@@ -1,6 +1,6 @@
 """Codes in words, as the pages say them: states, flags, rules, sources, and the sentences of a timeline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -182,6 +182,12 @@ def range_for(one: RangeInput) -> str:
     return ", ".join(part for part in (one.sex or "", ages) if part)
 
 
+def by_use(ranges: Sequence[RangeInput]) -> tuple[list[RangeInput], list[RangeInput]]:
+    """Those that say what is normal, and those that have critical limits of their own."""
+    normal = [one for one in ranges if one.low is not None or one.high is not None]
+    return normal, [one for one in ranges if one.panic_low is not None or one.panic_high is not None]
+
+
 def told(value: object) -> str:
     """A value of a preview: what it is, or how many there are of what is long."""
     if value in (None, "", []):
@@ -196,6 +202,9 @@ def told(value: object) -> str:
 def _range_told(one: Mapping[str, Any]) -> str:
     """A reference range as a file has it."""
     ends = f"{one.get('low') or ''}–{one.get('high') or ''}"
+    panic = f"critical {one.get('panic_low') or ''}–{one.get('panic_high') or ''}"
+    has_panic, has_range = bool(one.get("panic_low") or one.get("panic_high")), ends != "–"
+    ends = f"{ends}, {panic}" if has_panic and has_range else panic if has_panic else ends
     ages = one.get("age_to_days") or one.get("age_from_days")
     about = [
         one.get("sex") or "",

@@ -10,7 +10,8 @@ from api.deps import Caller, identify_person, page
 from api.errors import form_errors, form_status
 from api.forms import Form, fill, text, texts
 from api.people import signing
-from api.render import navigation, redirect, render
+from api.people.devices import remember
+from api.render import first_page, redirect, render
 from api.security import SESSION_COOKIE, check_guest_form, drop_cookie, safe_next, set_cookie
 from models.kernel.errors import RefusedError
 from models.people.schemas import Credentials
@@ -22,8 +23,7 @@ Anybody = Annotated[Caller, Depends(page())]
 @router.get("/")
 def start(request: Request, caller: Anybody) -> Response:
     """The first page the caller's roles offer; the work list for most."""
-    entries = navigation(request, caller)
-    return redirect(request, entries[0][0] if entries else "/account")
+    return redirect(request, first_page(request, caller))
 
 
 @router.get("/login")
@@ -49,6 +49,7 @@ def log_in(request: Request, form: Form) -> Response:
         return _login_form(request, next_page=target, error=error, values=texts(form), laboratories=laboratories)
     response = redirect(request, target)
     set_cookie(response, SESSION_COOKIE, signed_in.token)
+    remember(request, response, signed_in.tenant_id, signed_in.user_id)
     return response
 
 

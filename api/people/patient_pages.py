@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from api.deps import Caller, page, tenant_work
 from api.errors import form_errors, form_status
 from api.forms import Form, fill, texts
+from api.instruments import words
 from api.render import redirect, render
+from models.instruments.stores.details import load_released
 from models.kernel.errors import RefusedError
 from models.kernel.fields import Id, Line
 from models.people.roles import CLINICAL, REGISTRARS
@@ -20,6 +22,7 @@ router = APIRouter(prefix="/patients")
 Reader = Annotated[Caller, Depends(page(*CLINICAL))]
 Registrar = Annotated[Caller, Depends(page(*REGISTRARS))]
 SEXES = [(sex.value, sex.value.title()) for sex in (Sex.UNKNOWN, Sex.FEMALE, Sex.MALE, Sex.OTHER)]
+RESULT_READERS = ("technician", "verifier", "doctor")
 PAGE_SIZE = 25
 Problem = ValidationError | RefusedError | None
 
@@ -118,6 +121,7 @@ def _patient(
         kept = patients.get_patient(session, caller.tenant_id, kept_id) if kept_id else None
         identifiers = patients.list_identifiers(session, caller.tenant_id, patient_id)
         codes = patients.codes_of(session, caller.tenant_id, patient_id)
+        results = load_released(session, caller.tenant_id, patient_id=patient_id) if caller.has(*RESULT_READERS) else []
         reads.note_read(session, caller.tenant_id, caller.actor, [patient_id])
     return render(
         request,
@@ -130,6 +134,10 @@ def _patient(
         merged_codes=sorted(codes - {patient.code}),
         errors=form_errors(error),
         values=texts(form) if form else {},
+        results=results,
+        words=words,
+        may_read_results=caller.has(*RESULT_READERS) and kept is None,
+        may_order=caller.has("technician", "doctor") and kept is None,
         may_register=caller.has(*REGISTRARS) and kept is None,
         may_merge=caller.has("supervisor") and kept is None,
         may_oversee=caller.has("supervisor", "administrator"),

@@ -8,6 +8,7 @@ from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.people import signing
 from api.people.answers import MeAnswer, SessionAnswer, SignInAnswer
+from api.people.devices import remember
 from api.security import SESSION_COOKIE, check_origin, drop_cookie, set_cookie
 from models.kernel.fields import Id
 from models.people.roles import PERSON
@@ -25,6 +26,7 @@ def sign_in(request: Request, response: Response, given: Credentials) -> SignInA
     check_origin(request)
     signed_in = signing.sign_in(request, given)
     set_cookie(response, SESSION_COOKIE, signed_in.token)
+    remember(request, response, signed_in.tenant_id, signed_in.user_id)
     return SignInAnswer(csrf_token=signed_in.csrf_token)
 
 

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from api.deps import Caller, identify_person
 from api.metrics import LOGINS
+from api.people.devices import is_known
 from api.security import SESSION_COOKIE, client_address, csrf_token
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError, UnauthenticatedError
@@ -25,6 +26,8 @@ class SignedIn:
 
     token: str
     csrf_token: str
+    tenant_id: int
+    user_id: int
 
 
 class SeveralLaboratoriesError(ConflictError):
@@ -44,7 +47,7 @@ def sign_in(request: Request, given: Credentials) -> SignedIn:
     password = given.password.get_secret_value()
     with registry_session() as session:
         found = logins.candidates(session, given.email, given.laboratory)
-    right, wrong = _try_each(found, password)
+    right, wrong = _try_each(request, found, password)
     if not right:
         _note_failures(request, wrong)
         LOGINS.labels("refused").inc()
@@ -99,13 +102,16 @@ def change_password(caller: Caller, given: PasswordChange) -> None:
         )
 
 
-def _try_each(found: list[logins.Candidate], password: str) -> tuple[list[logins.Attempt], list[logins.Attempt]]:
+def _try_each(
+    request: Request, found: list[logins.Candidate], password: str
+) -> tuple[list[logins.Attempt], list[logins.Attempt]]:
     """The attempts whose password was right, and those whose was wrong; at least one hash is always computed."""
     right: list[logins.Attempt] = []
     wrong: list[logins.Attempt] = []
     for candidate in found:
         with tenant_session(candidate.tenant_id) as session:
-            attempt = logins.reserve(session, candidate)
+            known = is_known(request, candidate.tenant_id, candidate.user_id)
+            attempt = logins.reserve(session, candidate, is_known=known)
         fits = is_password(password, attempt.password_hash if attempt else None)
         if attempt is not None:
             (right if fits else wrong).append(attempt)
@@ -137,7 +143,7 @@ def _begin(request: Request, attempt: logins.Attempt, password: str) -> SignedIn
         actor = _actor(request, attempt, session_id=str(row.id))
         record(session, tenant_id, actor, Action("session.start", "user", user_id, {"session": row.id}))
     LOGINS.labels("accepted").inc()
-    return SignedIn(token, csrf_token(token))
+    return SignedIn(token, csrf_token(token), tenant_id, user_id)
 
 
 def _actor(request: Request, attempt: logins.Attempt, session_id: str | None = None) -> Actor:

@@ -6,16 +6,14 @@ from fastapi import APIRouter, Depends
 
 from api.deps import Caller, may, tenant_work
 from api.errors import errors
-from api.people.answers import NewTokenAnswer, SessionAnswer, TokenAnswer, UserAnswer
+from api.people.answers import SessionAnswer, TokenAnswer, UserAnswer
 from models.kernel.fields import Id
-from models.people.roles import PERSON
-from models.people.schemas import PushTokenIn, UserEdit, UserIn
+from models.people.schemas import UserEdit, UserIn
 from models.people.stores import accounts, sessions, tokens, users
 
 router = APIRouter(prefix="/users", tags=["users"])
 Reader = Annotated[Caller, Depends(may("administrator", scope="people:read"))]
 Writer = Annotated[Caller, Depends(may("administrator", scope="people:write"))]
-Person = Annotated[Caller, Depends(may("administrator", scope=PERSON))]
 
 
 @router.get("", responses=errors(401, 403))
@@ -91,15 +89,6 @@ def list_user_tokens(user_id: Id, caller: Reader) -> list[TokenAnswer]:
     with tenant_work(caller) as session:
         users.get_user(session, caller.tenant_id, user_id)
         return [TokenAnswer.model_validate(row) for row in tokens.list_tokens(session, caller.tenant_id, user_id)]
-
-
-@router.post("/{user_id}/tokens", status_code=201, responses=errors(401, 403, 404, 409))
-def create_push_token(user_id: Id, given: PushTokenIn, caller: Person) -> NewTokenAnswer:
-    """A token with which one instrument delivers its results as this user, and can do nothing else."""
-    with tenant_work(caller) as session:
-        row, text = tokens.issue_token(session, caller.tenant_id, caller.actor, user_id, given)
-        answer = TokenAnswer.model_validate(row)
-    return NewTokenAnswer(**answer.model_dump(), token=text)
 
 
 @router.delete("/{user_id}/tokens/{token_id}", status_code=204, responses=errors(401, 403, 404))

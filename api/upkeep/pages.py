@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from api.deps import Caller, page, tenant_work
 from api.forms import Form, text
 from api.render import redirect, render
-from api.upkeep import audit_view, deeds
+from api.upkeep import audit_view, deeds, quality_pages
 from models.kernel.errors import RefusedError
 from models.kernel.fields import Id, IsoDate, Line
 from models.upkeep.audit_trail import AuditFilter
@@ -25,10 +25,13 @@ from models.upkeep.deliveries import (
 )
 
 router = APIRouter()
+router.include_router(quality_pages.router)
 Overseer = Annotated[Caller, Depends(page(*deeds.ROLES))]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=100_000)]
 Which = Literal["waiting", "under-way", "done", "skipped", "all"]
 PAGE_SIZE = 50
+LAST_DAY = date(9999, 12, 30)
+"""The last one with a day after it in every zone."""
 TABS: dict[str, tuple[str, tuple[str, ...]]] = {
     "waiting": ("Needs a person", NEEDING_A_PERSON),
     "under-way": ("Under way", ("due", "leased")),
@@ -150,7 +153,8 @@ def _moments(days: tuple[date | None, date | None], zone: str) -> tuple[datetime
     """From the beginning of the first day to the end of the last, by the laboratory's clock."""
     first, last = days
     begin = datetime.combine(first, time.min, ZoneInfo(zone)) if first else None
-    end = datetime.combine(last + timedelta(days=1), time.min, ZoneInfo(zone)) if last else None
+    following = last + timedelta(days=1) if last and last < LAST_DAY else None
+    end = datetime.combine(following, time.min, ZoneInfo(zone)) if following else None
     return begin, end
 
 

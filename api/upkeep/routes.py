@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from api.deps import Caller, may, tenant_work
 from api.errors import errors
-from api.upkeep import audit_view, deeds
+from api.upkeep import audit_view, deeds, quality_routes
 from api.upkeep.answers import (
     AuditAnswer,
     AuditPage,
@@ -24,6 +24,7 @@ from models.upkeep.audit_trail import AuditFilter
 from models.upkeep.deliveries import DeliveryFilter, count_by_state, get_delivery, list_deliveries
 
 router = APIRouter(prefix="/api/v1", responses=errors(401, 403), tags=["upkeep"])
+router.include_router(quality_routes.router)
 Overseer = Annotated[Caller, Depends(may(*deeds.ROLES))]
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
 PageSize = Annotated[int, Query(ge=1, le=100)]
