@@ -1,6 +1,6 @@
 # labwire's front door: `make help` lists what there is. Everything runs from .venv, which `make setup` builds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench chaos
+.PHONY: help setup demo up test check bench chaos soak
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -37,3 +37,6 @@ bench: setup ## measure the promised speeds (ONLY=instruments one area); writes 
 
 chaos: setup ## the tests that kill processes at every step
 	@$(PYTEST) -q -m chaos
+
+soak: setup ## work for MINUTES (30) while instruments fail and parts are killed; judge leaks and losses at the end
+	@$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))

@@ -2,15 +2,13 @@
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deployments.launcher import postgres
+from deployments.launcher import homes, postgres
 from deployments.launcher.ports import free_port
 from models.kernel import db
 from models.kernel.settings import settings
@@ -20,8 +18,7 @@ from models.migrations.apply import prepare_roles, upgrade
 @contextmanager
 def fresh_database() -> Iterator[str]:
     """The process's settings point to a new database while the block runs; yields the server's version."""
-    home = Path(tempfile.mkdtemp(prefix="labwire-benchmark-"))
-    home.chmod(0o755)  # as root the server runs as another user
+    home = homes.make_throw_away("labwire-benchmark-")
     before = dict(os.environ)
     try:
         cluster = postgres.Cluster(home / "postgres", free_port())
@@ -48,7 +45,7 @@ def fresh_database() -> Iterator[str]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        shutil.rmtree(home, ignore_errors=True)
+        homes.remove(home)
 
 
 def process_version(cluster: postgres.Cluster) -> str:

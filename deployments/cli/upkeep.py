@@ -7,8 +7,9 @@ import typer
 
 from deployments.cli.people import AsJson, complaints, operator, tell
 from models.kernel.errors import RefusedError, RetryableError
-from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
-from models.kernel.verify import Finding, Verdict, verify_tenant
+from models.kernel.tenancy import KnownTenant, tenant_session
+from models.kernel.verify import Finding, Verdict
+from models.kernel.verify_all import verify_all
 from models.upkeep.deliveries import INSTRUMENT, DeliveryRow, replay_delivery, tenant_of_delivery
 from tasks.clients.prefect import PrefectServer
 
@@ -28,7 +29,7 @@ def verify(
 ) -> None:
     """Check every audit row, its seals and the heads kept outside the database. Ends with 1 when anything is found."""
     with complaints():
-        verdicts = [(one, verify_tenant(one.id)) for one in known_tenants(tenant, with_inactive=True)]
+        verdicts = verify_all(tenant)
     is_sound = all(verdict.is_sound for _, verdict in verdicts)
     answer = {"is_sound": is_sound, "tenants": [_as_json(one, verdict) for one, verdict in verdicts]}
     tell(answer, "\n".join(_in_words(one, verdict) for one, verdict in verdicts), as_json=as_json)

@@ -74,7 +74,7 @@ def throw_away_hub(say: Callable[[str], None]) -> Iterator[Hub]:
             prefect_client(f"{status.urls['Prefect UI']}/api", auth) as prefect,
         ):
             prefect.timeout = PREFECT_SECONDS
-            yield Hub(api=api, prefect=prefect, urls=status.urls, settings=settings, tell=say)
+            yield Hub(api=api, prefect=prefect, urls=status.urls, settings=settings, tell=say, state_dir=folder.root)
     finally:
         launcher.terminate()
         try:

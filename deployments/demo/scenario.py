@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,6 +38,7 @@ class Hub:
     settings: dict[str, str]
     tell: Callable[[str], None]
     """Shows progress: a line for each step that has ended."""
+    state_dir: Path
 
     def run_deployment(self, deployment: str, **parameters: Any) -> dict[str, Any]:
         """Run `flow/deployment` and return the finished flow run; ScenarioError when it takes too long."""

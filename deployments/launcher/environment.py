@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deployments.launcher.files import StateFolder, write_atomically
+from deployments.launcher.outside import prefect_url
 from models.kernel.settings import Settings
 
 KEY_BYTES = 32
@@ -116,9 +117,6 @@ def prefect_server_environment(folder: StateFolder, options: Settings, auth: str
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder.prefect / "ui"),
     }
     if options.prefect_database_url is not None:
-        url = options.prefect_database_url.get_secret_value()
-        scheme, separator, rest = url.partition("://")
-        if separator and scheme.split("+")[0] in ("postgres", "postgresql"):
-            url = f"postgresql+asyncpg://{rest}"
+        url = prefect_url(options.prefect_database_url.get_secret_value())
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = url
     return environment

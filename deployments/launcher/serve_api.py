@@ -1,21 +1,34 @@
-"""One API process on a listening socket handed down by the launcher: `python -m deployments.launcher.serve_api FD`.
+"""One API process on a listening socket handed down by the launcher: `... -m deployments.launcher.serve_api FD NAME`.
 
 The launcher holds the socket, so that while an API process is restarted callers wait instead of being refused.
 """
 
+import os
 import socket
 import sys
 
 import uvicorn
+from prometheus_client import values
 
 from models.kernel.logs import configure_logs
 
 GRACEFUL_SECONDS = 10
 
 
-def serve(descriptor: int) -> None:
+def count_as(name: str) -> None:
+    """Where several processes share a folder for their counts, keep ours in files of this name.
+
+    By default a file bears its process's number: what is started again would leave one behind for ever, and begin a new
+    one. Of this name there is one process at a time, and it goes on counting where the one before was killed.
+    """
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]
+
+
+def serve(descriptor: int, name: str) -> None:
     """Serve until told to stop; requests in progress may finish. Addresses and tokens stay out of the log."""
     configure_logs()
+    count_as(name)
     sock = socket.socket(fileno=descriptor)
     config = uvicorn.Config(
         "api.app:create_app",
@@ -30,4 +43,4 @@ def serve(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), sys.argv[2])

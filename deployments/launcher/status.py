@@ -1,7 +1,7 @@
 """What a launcher says about itself in its state folder, and what of it is true at this moment."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,17 @@ class Status:
 
 
 def read_status(folder: StateFolder) -> Status | None:
-    """What the last launcher wrote; None when there was none."""
+    """What the last launcher wrote; None when there was none. What another version added is passed over."""
     if not folder.status.exists():
         return None
     content: dict[str, Any] = json.loads(folder.status.read_text())
-    parts = [PartState(**part) for part in content.pop("parts")]
-    return Status(parts=parts, **content)
+    parts = [PartState(**_known(PartState, part)) for part in content.pop("parts")]
+    return Status(parts=parts, **_known(Status, content))
+
+
+def _known(kind: type, content: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in content.items() if name in names}
 
 
 def present(folder: StateFolder) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from deployments.launcher import logs
 from deployments.launcher.parts import Part, PartState, in_order
 from deployments.launcher.process import SESSION_VARIABLE, child_setup, end_session
+from models.kernel.errors import ConfigError
 
 PAUSES_SECONDS = (0.5, 1, 2, 4, 8, 15, 30)
 STEADY_SECONDS = 60
@@ -63,6 +64,7 @@ class Supervisor:
         self._hurry = asyncio.Event()
         self._started = asyncio.Event()
         """No more waiting at the start: all are ready, or one has failed, or we were told to stop."""
+        self._is_told = True
         self._failure: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._guard: subprocess.Popen[bytes] | None = None
@@ -104,15 +106,8 @@ class Supervisor:
             await self._ready[need].wait()
         deaths = 0
         while True:
-            running = self._spawn(part)
-            watch = asyncio.create_task(self._watch(part, datetime.now(UTC)))
             began = time.monotonic()
-            try:
-                await running.ended.wait()
-            finally:
-                watch.cancel()
-            state.pid = None
-            code = running.popen.returncode
+            code = await self._live(part)
             if part.is_step:
                 self._step_ended(part, code)
                 return
@@ -124,7 +119,25 @@ class Supervisor:
             self._set(part, "restarting")
             await asyncio.sleep(PAUSES_SECONDS[min(deaths, len(PAUSES_SECONDS)) - 1])
 
-    def _step_ended(self, part: Part, code: int) -> None:
+    async def _live(self, part: Part) -> int | None:
+        """One life of the part: its exit code, or None where what was ready before cannot be started just now."""
+        try:
+            running = self._spawn(part)
+        except (OSError, subprocess.SubprocessError, ConfigError) as error:
+            if not self._ready[part.name].is_set():
+                raise
+            logs.append(Path(self.states[part.name].log), f"labwire: {part.name} cannot be started: {error}")
+            return None
+        watch = asyncio.create_task(self._watch(part, datetime.now(UTC)))
+        watch.add_done_callback(self._task_ended)  # a probe that raises must not make the start wait for ever
+        try:
+            await running.ended.wait()
+        finally:
+            watch.cancel()
+        self.states[part.name].pid = None
+        return int(running.popen.returncode)
+
+    def _step_ended(self, part: Part, code: int | None) -> None:
         if code:
             self._fail(part, f"failed with {code}")
             return
@@ -152,7 +165,7 @@ class Supervisor:
             os.close(log)
         running = self._running[part.name] = Running(popen)
         self.states[part.name].pid = popen.pid
-        self._changed()
+        self._tell()
         return running
 
     async def _watch(self, part: Part, since: datetime) -> None:
@@ -199,6 +212,8 @@ class Supervisor:
         while True:
             for path in self._log_folder.glob("*.log"):  # the flow runs' too
                 logs.rotate(path)
+            if not self._is_told:
+                self._tell()
             await asyncio.sleep(ROTATION_SECONDS)
 
     def _start_guard(self) -> None:
@@ -225,7 +240,18 @@ class Supervisor:
 
     def _set(self, part: Part, state: str) -> None:
         self.states[part.name].state = state
-        self._changed()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what changed. Once all runs, a disk too full to write it down must not end the watching: told later."""
+        try:
+            self._changed()
+        except OSError:
+            if not self._started.is_set():
+                raise
+            self._is_told = False
+        else:
+            self._is_told = True
 
     def _fail(self, part: Part, reason: str) -> None:
         self._set(part, "failed")

@@ -6,17 +6,19 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from deployments.launcher import demo, hub, postgres, service_manager
+from deployments.launcher import demo, homes, hub, postgres, service_manager
 from deployments.launcher.environment import part_environment, read_environment, with_secrets, write_environment
 from deployments.launcher.files import StateFolder
 from deployments.launcher.hub import Plan
+from deployments.launcher.outside import check_outside
 from deployments.launcher.parts import PartState
 from deployments.launcher.ports import check_free, listen, remembered_port
 from deployments.launcher.process import SESSION_VARIABLE, end_session
@@ -26,6 +28,8 @@ from models.kernel.errors import ConfigError
 from models.kernel.settings import Settings
 
 Say = Callable[[str], None]
+DATABASE_NAMES = {"LABWIRE_DATABASE_OWNER_URL": "labwire_owner", "LABWIRE_DATABASE_URL": "labwire_app"}
+"""The embedded server's addresses in the environment file, and whose they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +48,40 @@ def run(say: Say, choices: Choices) -> int:
         raise ConfigError("`labwire up` needs Linux: it relies on the kernel to end what it started")
     options = process_settings()
     folder = StateFolder(options.state_dir)
-    folder.create()
-    lock = folder.lock()
+    with system_errors_in_one_line(folder):
+        if choices.is_throw_away and folder.environment.exists():
+            raise ConfigError(f"{folder.root} holds a hub already, and --throw-away would delete it")
+        folder.create()
+        lock = folder.lock()
+        tell = while_somebody_listens(say)
+        try:
+            _clear_the_past(folder, tell)
+            plan = make_plan(folder, options, choices)
+            return asyncio.run(_supervise(plan, choices, tell))
+        finally:
+            lock.close()
+            if choices.is_throw_away:
+                _remove(folder)
+
+
+@contextmanager
+def system_errors_in_one_line(folder: StateFolder) -> Iterator[None]:
+    """What the system refuses (no space left, no permission) becomes a ConfigError with its words and the place."""
     try:
-        _clear_the_past(folder, say)
-        plan = make_plan(folder, options, choices)
-        return asyncio.run(_supervise(plan, choices, say))
-    finally:
-        lock.close()
-        if choices.is_throw_away:
-            _remove(folder)
+        yield
+    except OSError as error:
+        place = error.filename or f"in the state folder {folder.root}"
+        raise ConfigError(f"{error.strerror or type(error).__name__}: {place}") from error
+
+
+def while_somebody_listens(say: Say) -> Say:
+    """`say`, but silent once nobody reads it any more: that a pipe was closed must not keep the parts from stopping."""
+
+    def tell(line: str) -> None:
+        with suppress(OSError):
+            say(line)
+
+    return tell
 
 
 def process_settings() -> Settings:
@@ -70,17 +98,23 @@ def make_plan(folder: StateFolder, options: Settings, choices: Choices) -> Plan:
     stored = read_environment(folder)
     if options.api_processes < 1:
         raise ConfigError("LABWIRE_API_PROCESSES must be at least 1")
+    is_outside = _is_given("LABWIRE_DATABASE_URL", stored)
+    check_outside(_without_copies(options, stored))
     if not _is_given("LABWIRE_PREFECT_API_URL", stored):
         options = options.model_copy(update={"prefect_api_url": ""})
         check_free(options.prefect_port, "LABWIRE_PREFECT_PORT")
+        if options.prefect_port == options.api_port:
+            raise ConfigError("LABWIRE_API_PORT and LABWIRE_PREFECT_PORT are the same")
     api_socket = listen(options.api_host, options.api_port, "LABWIRE_API_PORT")
     values = with_secrets(stored, os.environ)
     cluster = None
-    if not _is_given("LABWIRE_DATABASE_URL", stored):
+    if is_outside:  # an earlier start's own server is not running
+        values = {name: value for name, value in values.items() if name not in DATABASE_NAMES}
+    else:
         home = postgres.default_home(folder.root, throw_away=choices.is_throw_away)
         cluster = postgres.Cluster(home, remembered_port(folder.ports, "postgres"))
         postgres.prepare(cluster, durable=not choices.is_throw_away)
-        for name, role in (("LABWIRE_DATABASE_OWNER_URL", "labwire_owner"), ("LABWIRE_DATABASE_URL", "labwire_app")):
+        for name, role in DATABASE_NAMES.items():
             password = urlsplit(stored.get(name, "")).password
             values[name] = cluster.url(role, unquote(password) if password else secrets.token_urlsafe(24))
     is_demo = choices.is_demo if choices.is_demo is not None else cluster is not None
@@ -155,6 +189,8 @@ def _clear_the_past(folder: StateFolder, say: Say) -> None:
         ended = end_session(before.session, grace_seconds=2)
         say(f"labwire: the last launcher did not stop cleanly; {ended} of its processes were still there")
     folder.clear_temporary()
+    for home, owner in homes.abandoned():
+        say(f"labwire: {home} is the database of {owner}, which is gone; delete it if nobody wants it back")
 
 
 def _is_given(name: str, stored: dict[str, str]) -> bool:
@@ -162,10 +198,17 @@ def _is_given(name: str, stored: dict[str, str]) -> bool:
     return bool(os.environ.get(name)) and os.environ[name] != stored.get(name)
 
 
+def _without_copies(options: Settings, stored: dict[str, str]) -> Settings:
+    """The settings without the embedded server's addresses, where somebody put our environment file into his own."""
+    copies = {"database_url", "database_owner_url"}
+    kept = {name for name in copies if _is_given(f"LABWIRE_{name.upper()}", stored)}
+    return options.model_copy(update=dict.fromkeys(copies - kept))
+
+
 def _remove(folder: StateFolder) -> None:
     marker = folder.root / "postgres-home"
     if marker.exists():
-        postgres.remove_home(postgres.default_home(folder.root))
+        homes.remove(postgres.default_home(folder.root))
     shutil.rmtree(folder.root, ignore_errors=True)
 
 

@@ -13,7 +13,7 @@ class CatalogueTest:
 
     code: str
     name: str
-    loinc: str
+    loinc: str  # empty where no code says it
     unit: str  # UCUM
     specimen: str
     decimals: int
@@ -30,26 +30,28 @@ def _test(code: str, name: str, loinc: str, unit: str, specimen: str, spans: str
     return CatalogueTest(code, name, loinc, unit, specimen, decimals, low, high, lowest, highest)
 
 
-# Codes: the LOINC table (loinc.org). Normal spans: adults of both sexes together, after the laboratory reference ranges
-# of the American Board of Internal Medicine; high-sensitivity troponin T: 99th centile of 14 ng/L for Roche Elecsys
-# (Heart 2018;104:632). The outer bounds are what a general laboratory sees in a month, not limits of the method.
-# LAB-CBC is the interface document's example and always answers its value.
+# Codes: the LOINC table (loinc.org). A CBC has no single value, hence no code. Normal spans: adults of both sexes
+# together. HGB, PLT, CREA, ALT, NA, K, TSH: Mayo Clinic Laboratories, Test Catalog. WBC, GLU (not fasting) and TNTHS
+# (women's 99th percentile): University of Iowa Health Care, Laboratory Services Handbook, tests 1977, 883 and 3665;
+# below 6 ng/L the troponin assay does not report. RBC, HCT: Merck Manual, Complete Blood Count. The outer bounds are
+# what a general laboratory may see in a month, not limits of the method. LAB-CBC is the interface document's example
+# and always answers its value.
 CATALOGUE: dict[str, CatalogueTest] = {
     test.code: test
     for test in (
-        _test("LAB-CBC", "CBC", "58410-2", "g/dL", "Blood", "12.5 12.5 12.5 12.5"),
-        _test("LAB-HGB", "Haemoglobin", "718-7", "g/dL", "Blood", "6.2 12.0 17.5 20.1"),
-        _test("LAB-WBC", "Leucocytes", "6690-2", "10*3/uL", "Blood", "1.4 4.0 11.0 32.0"),
-        _test("LAB-PLT", "Platelets", "777-3", "10*3/uL", "Blood", "22 150 450 890"),
-        _test("LAB-RBC", "Erythrocytes", "789-8", "10*6/uL", "Blood", "2.10 4.20 5.90 7.40"),
-        _test("LAB-HCT", "Haematocrit", "4544-3", "%", "Blood", "19.0 37.0 50.0 61.0"),
-        _test("LAB-GLU", "Glucose", "2345-7", "mg/dL", "Serum", "38 70 99 460"),
-        _test("LAB-CREA", "Creatinine", "2160-0", "mg/dL", "Serum", "0.30 0.50 1.30 8.60"),
-        _test("LAB-ALT", "Alanine aminotransferase", "1742-6", "U/L", "Serum", "10 10 40 720"),
-        _test("LAB-NA", "Sodium", "2951-2", "mmol/L", "Serum", "118 136 145 158"),
-        _test("LAB-K", "Potassium", "2823-3", "mmol/L", "Serum", "2.4 3.5 5.0 6.9"),
-        _test("LAB-TSH", "Thyrotropin", "3016-3", "m[IU]/L", "Serum", "0.02 0.50 4.00 48.00"),
-        _test("LAB-TNTHS", "Troponin T, high sensitivity", "67151-1", "ng/L", "Serum", "5 5 14 640"),
+        _test("LAB-CBC", "CBC", "", "g/dL", "Blood", "12.5 12.5 12.5 12.5"),
+        _test("LAB-HGB", "Haemoglobin", "718-7", "g/dL", "Blood", "6.2 11.6 16.6 20.1"),
+        _test("LAB-WBC", "Leucocytes", "6690-2", "10*3/uL", "Blood", "1.4 3.7 10.5 42.0"),
+        _test("LAB-PLT", "Platelets", "777-3", "10*3/uL", "Blood", "22 135 371 890"),
+        _test("LAB-RBC", "Erythrocytes", "789-8", "10*6/uL", "Blood", "2.10 4.00 5.90 7.40"),
+        _test("LAB-HCT", "Haematocrit", "4544-3", "%", "Blood", "19.0 36.0 51.0 61.0"),
+        _test("LAB-GLU", "Glucose", "2345-7", "mg/dL", "Serum", "38 65 139 510"),
+        _test("LAB-CREA", "Creatinine", "2160-0", "mg/dL", "Serum", "0.30 0.59 1.35 8.60"),
+        _test("LAB-ALT", "Alanine aminotransferase", "1742-6", "U/L", "Serum", "7 7 55 720"),
+        _test("LAB-NA", "Sodium", "2951-2", "mmol/L", "Serum", "117 135 145 161"),
+        _test("LAB-K", "Potassium", "2823-3", "mmol/L", "Serum", "2.4 3.6 5.2 6.9"),
+        _test("LAB-TSH", "Thyrotropin", "3016-3", "m[IU]/L", "Serum", "0.02 0.30 4.20 48.00"),
+        _test("LAB-TNTHS", "Troponin T, high sensitivity", "67151-1", "ng/L", "Plasma", "6 6 14 640"),
     )
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from deployments.launcher.files import write_atomically
 from deployments.worker.automations import ensure_automations
 from deployments.worker.pool import ensure_pool
 from deployments.worker.rest import PrefectRest
@@ -33,7 +34,7 @@ def register(*, is_forced: bool = False) -> None:
         mark = fingerprint(pool)
         if is_forced or _recorded(record) != mark or not wanted <= _known(rest, wanted):
             deploy(content, pool)
-            record.write_text(json.dumps(mark))
+            write_atomically(record, json.dumps(mark))
             _say("deployments", sorted(wanted))
         _say("automations", ensure_automations(rest))
 
@@ -61,7 +62,11 @@ def fingerprint(pool: str) -> str:
 
 
 def _recorded(record: Path) -> str:
-    return str(json.loads(record.read_text())) if record.exists() else ""
+    """What was applied last; nothing where there is no record, or one that a kill or a full disk cut short."""
+    try:
+        return str(json.loads(record.read_text()))
+    except (FileNotFoundError, ValueError):
+        return ""
 
 
 def _known(rest: PrefectRest, names: set[str]) -> set[str]:

@@ -8,6 +8,7 @@ from deployments.worker.catch_up import drop_missed_runs
 from deployments.worker.lost_runs import settle_lost_runs
 from deployments.worker.pool import ensure_pool
 from deployments.worker.rest import PrefectRest
+from models.kernel.settings import settings
 
 WORKER_NAME = "labwire"
 
@@ -23,7 +24,8 @@ def main() -> None:
     sys.stdout.write(f"lost runs marked as crashed: {lost}; missed runs dropped: {missed}\n")
     sys.stdout.flush()
     line = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", WORKER_NAME]
-    os.execv(sys.executable, [sys.executable, *line, "--install-policy", "never"])  # noqa: S606 # no shell is meant
+    line += ["--limit", str(settings().worker_limit), "--install-policy", "never"]
+    os.execv(sys.executable, [sys.executable, *line])  # noqa: S606 # no shell is meant
 
 
 if __name__ == "__main__":
