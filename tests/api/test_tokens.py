@@ -3,7 +3,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from models.instruments.tables import Equipment
 from models.kernel.clock import utc_now
 from models.kernel.tenancy import tenant_session
 from models.people.tables import ApiToken, User
@@ -64,8 +63,7 @@ def test_a_token_makes_no_tokens_and_changes_no_password(alpha: int) -> None:
     assert program.get("/api/v1/sessions").status_code == 403
     change = {"present": "seven green bottles", "password": "eight red bottles"}
     assert program.put("/api/v1/me/password", json=change).status_code == 403
-    push = {"name": "analyser", "equipment_id": 1}
-    assert program.post(f"/api/v1/users/{user_id}/tokens", json=push).status_code == 403
+    assert program.post("/api/v1/instruments/1/push-keys", json={}).status_code == 403
 
 
 def test_a_revoked_or_expired_token_or_that_of_a_disabled_user_is_refused_at_once(alpha: int) -> None:
@@ -104,25 +102,10 @@ def test_nobody_revokes_anothers_token_but_an_administrator(alpha: int) -> None:
     assert program.get("/api/v1/me").status_code == 401
 
 
-def test_a_push_token_is_bound_to_one_instrument_and_reads_nothing(alpha: int, beta: int) -> None:
-    user_id = make_user(alpha, "ada@alpha.org", "technician")
+def test_nobody_grants_themselves_the_right_of_a_push_key(alpha: int) -> None:
     make_user(alpha, "admin@alpha.org", "administrator")
-    with tenant_session(alpha) as session:
-        equipment = Equipment(tenant_id=alpha, name="Analyser", model="M")
-        session.add(equipment)
-    with tenant_session(beta) as session:
-        foreign = Equipment(tenant_id=beta, name="Analyser", model="M")
-        session.add(foreign)
     admin = signed_in("admin@alpha.org")
-    refused = admin.post("/api/v1/tokens", json={"name": "x", "scopes": ["results:push"]})
-    assert refused.status_code == 422
-    address = f"/api/v1/users/{user_id}/tokens"
-    assert admin.post(address, json={"name": "x", "equipment_id": foreign.id}).status_code == 404
-    made = admin.post(address, json={"name": "x", "equipment_id": equipment.id}).json()
-    assert (made["scopes"], made["equipment_id"]) == (["results:push"], equipment.id)
-    program = with_token(made["token"])
-    assert program.get("/api/v1/patients").status_code == 403
-    assert program.get("/api/v1/me").status_code == 403
+    assert admin.post("/api/v1/tokens", json={"name": "x", "scopes": ["results:push"]}).status_code == 422
 
 
 def test_the_use_of_a_token_is_noted(alpha: int) -> None:

@@ -22,9 +22,12 @@ from tests.instruments.world import SETTINGS, World
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; without one the test is skipped, or fails where LABWIRE_REQUIRE_BROWSER is 1."""
+    """Debian's Chromium; without one the test is skipped, or fails where LABWIRE_REQUIRE_BROWSER is 1.
+
+    One for a module: Playwright keeps an event loop running, beside which no other test could start one.
+    """
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         reason = f"there is no {', '.join(NAMES)} on PATH"

@@ -16,26 +16,21 @@ EXPECTED_NOISE = ("status of 409", "status of 422")
 """Chromium notes every refused form on its console."""
 
 
-class Site:
-    """The pages at a real address. `complaints` are errors that scripts or the security policy met."""
+class Windows:
+    """Browsers before the pages at an address. `complaints` are errors that scripts or the security policy met."""
 
-    def __init__(self, world: World, browser: Browser, address: str) -> None:
-        self.world, self.address = world, address
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.address = address
         self.complaints: list[str] = []
         self._browser = browser
         self._contexts: list[BrowserContext] = []
-        self._known: set[str] = set()
 
-    def enter(self, name: str, *roles: str, **options: Any) -> Page:
-        """Somebody of these roles, signed in through the sign-in page; made when first named."""
-        email = f"{name}@browser.example"
-        if name not in self._known:
-            make_user(self.world.lab.tenant_id, email, *roles)
-            self._known.add(name)
+    def sign_in(self, email: str, password: str, **options: Any) -> Page:
+        """Somebody signed in through the sign-in page."""
         page = self.guest(**options)
         page.goto("/login")
         page.get_by_label("E-mail address").fill(email)
-        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(lambda address: "/login" not in address)
         return page
@@ -47,7 +42,7 @@ class Site:
         page = context.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         return page
 
     def close(self) -> None:
@@ -58,6 +53,23 @@ class Site:
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(noise in message.text for noise in EXPECTED_NOISE):
             self.complaints.append(message.text)
+
+
+class Site(Windows):
+    """The pages of one laboratory, and its people."""
+
+    def __init__(self, world: World, browser: Browser, address: str) -> None:
+        super().__init__(browser, address)
+        self.world = world
+        self._known: set[str] = set()
+
+    def enter(self, name: str, *roles: str, **options: Any) -> Page:
+        """Somebody of these roles, signed in; made when first named."""
+        email = f"{name}@browser.example"
+        if name not in self._known:
+            make_user(self.world.lab.tenant_id, email, *roles)
+            self._known.add(name)
+        return self.sign_in(email, PASSWORD, **options)
 
 
 def run(flow: Callable[..., Coroutine[Any, Any, Any]], **parameters: Any) -> None:

@@ -1,12 +1,12 @@
 """A laboratory with one analyser, connected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from deployments.simulators.instrument import SimulatedInstrument
 from tests.conftest import Database
-from tests.instruments.helpers import make_lab
+from tests.instruments.helpers import Lab, make_lab
 from tests.instruments.world import SETTINGS, World
 
 
@@ -32,3 +32,24 @@ def forgetful(database: Database) -> Iterator[World]:
         made = World(make_lab(), {})
         made.connect(instrument)
         yield made
+
+
+@pytest.fixture
+def lab(database: Database) -> Lab:
+    """One laboratory with an instrument that nobody answers for."""
+    return make_lab()
+
+
+@pytest.fixture
+def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
+    """Flow and assignments of every run that pages and routes wish for; no server is asked."""
+    from api.instruments import runs  # not for every test: it takes a second
+
+    noted: list[tuple[str, list[int]]] = []
+
+    class Noted:
+        def add(self, flow: str, tenant: str, ids: Iterable[int]) -> None:
+            noted.append((flow, sorted(ids)))
+
+    monkeypatch.setattr(runs, "_wishes", Noted)
+    return noted

@@ -104,7 +104,7 @@ class Lab:
             for assignment_id, body in bodies.items():
                 one = expected[assignment_id]
                 run = run_number or one.run_number
-                message_id = self._keep(session, assignment_id, run, body, now)
+                message_id = self.keep(session, assignment_id, run, body, now)
                 result = parse_result(body)
                 if isinstance(result, Violation):
                     checked.append(CheckedResult(one, run, message_id, "instrument", None, (result,)))
@@ -113,7 +113,8 @@ class Lab:
                 checked.append(CheckedResult(one, run, message_id, "instrument", result, found))
             return complete_or_hold(session, self.tenant_id, FLOW, checked, now=now)
 
-    def _keep(self, session: Any, assignment_id: int, run_number: int, body: bytes, now: datetime) -> int:
+    def keep(self, session: Any, assignment_id: int, run_number: int, body: bytes, now: datetime) -> int:
+        """The message's id, kept as the fetching keeps it."""
         digest = hashlib.sha256(body).digest()
         again = session.query(InstrumentMessage).filter_by(
             tenant_id=self.tenant_id, assignment_id=assignment_id, run_number=run_number, sha256=digest

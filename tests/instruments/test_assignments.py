@@ -18,16 +18,10 @@ from models.instruments.stores.equipment import create_equipment
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
 from models.kernel.tenancy import tenant_session
-from tests.conftest import Database
-from tests.instruments.helpers import Lab, make_lab
+from tests.instruments.helpers import Lab
 
 pytestmark = pytest.mark.store
 WHY = "asked by the ward"
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
 
 
 def act(lab: Lab, do: Any, assignment_id: int, given: Any = None, *, who: str = "tina") -> None:

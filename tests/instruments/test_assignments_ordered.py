@@ -11,15 +11,9 @@ from models.kernel.audit import Actor
 from models.kernel.errors import InvalidError, NotFoundError, RefusedError
 from models.kernel.tables import AuditEvent, OutboxEvent
 from models.kernel.tenancy import tenant_session
-from tests.conftest import Database
 from tests.instruments.helpers import Lab, make_lab
 
 pytestmark = pytest.mark.store
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
 
 
 def refused_order(lab: Lab, orders: list[dict[str, Any]]) -> RefusedError:

@@ -120,7 +120,8 @@ def test_a_changed_test_is_audited_with_what_changed(lab: Lab) -> None:
         catalogue.update_test(session, lab.tenant_id, lab.actor(), row.id, changed)
         audit = session.query(AuditEvent).filter_by(action="test.update").all()
     (only,) = audit
-    assert set(only.changes) == {"panic_high", "ranges"}
+    assert set(only.changes) == {"panic_high", "ranges", "version"}
+    assert only.changes["version"] == [1, 2]
     assert only.changes["panic_high"] == ["20", "21"]
 
 

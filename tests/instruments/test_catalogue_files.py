@@ -1,4 +1,4 @@
-"""Reading a catalogue: what the demo's holds, and every bad row named with its place and field."""
+"""Reading a catalogue: every bad row named with its place and field."""
 
 import json
 from decimal import Decimal
@@ -11,49 +11,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import deployments.demo
-from deployments.simulators.instrument_catalogue import CATALOGUE
 from models.instruments.catalogue_files import COLUMNS, Problem, parse_catalogue
 from models.instruments.catalogue_inputs import TestInput, check_loinc
 
 pytestmark = pytest.mark.unit
 DEMO = (Path(deployments.demo.__file__).parent / "catalogue.json").read_bytes()
 
-TRUE_CODES = {
-    "LAB-HGB": ("718-7", "g/dL"),
-    "LAB-WBC": ("6690-2", "10*3/uL"),
-    "LAB-PLT": ("777-3", "10*3/uL"),
-    "LAB-GLU": ("2345-7", "mg/dL"),
-    "LAB-CREA": ("2160-0", "mg/dL"),
-    "LAB-ALT": ("1742-6", "U/L"),
-    "LAB-TSH": ("3016-3", "m[IU]/L"),
-    "LAB-TNTHS": ("67151-1", "ng/L"),
-}
-"""LOINC and UCUM, as loinc.org lists them."""
+CODES = ("718-7", "6690-2", "777-3", "2345-7", "2160-0", "1742-6", "3016-3", "67151-1")
+"""As loinc.org lists them."""
 
 
-def test_the_demos_tests_have_true_codes_units_ranges_and_sources() -> None:
-    parsed = parse_catalogue(DEMO, "json")
-    assert parsed.problems == []
-    for code, (loinc, ucum) in TRUE_CODES.items():
-        test = parsed.tests[code]
-        assert (test.loinc, test.unit) == (loinc, ucum)
-        assert test.ranges
-        assert "Ranges:" in test.source
-    assert parsed.panels["CBC"].tests == ["LAB-HGB", "LAB-WBC", "LAB-PLT"]
-    example = parsed.tests["LAB-CBC"]
-    assert (example.name, example.unit, example.specimen_type) == ("CBC", "g/dL", "Blood")
-
-
-def test_the_simulated_instrument_speaks_of_the_same_tests() -> None:
-    for code, test in parse_catalogue(DEMO, "json").tests.items():
-        simulated = CATALOGUE[code]
-        assert (simulated.name, simulated.unit, simulated.specimen) == (test.name, test.unit, test.specimen_type)
-        assert test.plausible_low is not None
-        assert test.plausible_high is not None
-        assert test.plausible_low <= simulated.lowest <= simulated.highest <= test.plausible_high
-
-
-@pytest.mark.parametrize("code", [code for code, _ in TRUE_CODES.values()])
+@pytest.mark.parametrize("code", CODES)
 def test_a_loinc_code_with_a_slip_is_refused(code: str) -> None:
     assert check_loinc(code) == code
     digits, check = code.split("-")

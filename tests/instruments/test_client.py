@@ -1,6 +1,7 @@
 """The adapter for the documented interface against the simulated analyser: every fault has its class of error."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,7 @@ SECRET = "SAMP-123"
 
 
 def request(key: str = "labwire-1-REQ-456", **changes: Any) -> QueueRequest:
-    return QueueRequest(PAYLOAD | changes, key)
+    return QueueRequest(json.dumps(PAYLOAD | changes).encode(), key)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from deployments.cli.main import app
 from deployments.simulators.instrument import SimulatedInstrument
-from models.instruments.inputs import DepartmentInput, EquipmentChange, EquipmentInput, KeyInput
+from models.instruments.inputs import DepartmentChange, DepartmentInput, EquipmentChange, EquipmentInput, KeyInput
 from models.instruments.stores import departments, equipment
 from models.instruments.stores.connections import load_connections
 from models.kernel.clock import utc_now
@@ -120,7 +120,7 @@ def test_departments_are_unique_whatever_the_case(lab: Lab) -> None:
         made = departments.create_department(session, lab.tenant_id, lab.actor(), DepartmentInput(name="Chemistry"))
         with pytest.raises(ConflictError):
             departments.create_department(session, lab.tenant_id, lab.actor(), DepartmentInput(name="CHEMISTRY"))
-        given = DepartmentInput(name="chemistry", email="Lab@Example.org")
+        given = DepartmentChange(name="chemistry", email="Lab@Example.org", version=1)
         row = departments.update_department(session, lab.tenant_id, lab.actor(), made.id, given)
         assert (row.name, row.email) == ("chemistry", "lab@example.org")
 

@@ -1,12 +1,10 @@
 """The flows themselves, with a Prefect server: states, tables, run names, and that running twice changes nothing."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.instruments.check_instruments import check_instruments
 from flows.instruments.poll_results import poll_results
@@ -16,14 +14,8 @@ from flows.instruments.submit_assignments import submit_assignments
 from models.kernel.errors import NotFoundError
 from tests.instruments.world import World, dump, end_back_off, run_sql
 
-pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 ROWS = ("assignment", "result", "held_result", "instrument_message", "audit_event", "outbox_event", "delivery")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect_server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 async def artifacts() -> dict[str, list[dict[str, object]]]:

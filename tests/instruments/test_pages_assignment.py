@@ -5,30 +5,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.instruments import runs
 from models.kernel.tenancy import tenant_session
-from tests.conftest import Database
 from tests.instruments.desk import Desk, Page, sit_down
-from tests.instruments.helpers import Lab, make_lab
+from tests.instruments.helpers import Lab
 
-pytestmark = pytest.mark.api
-
-
-@pytest.fixture(autouse=True)
-def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
-    noted: list[tuple[str, list[int]]] = []
-
-    class Noted:
-        def add(self, flow: str, tenant: str, ids: Any) -> None:
-            noted.append((flow, sorted(ids)))
-
-    monkeypatch.setattr(runs, "_wishes", Noted)
-    return noted
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("wishes")]
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_adding_and_changing_an_instrument(lab: Lab, admin: Desk) -> None:
     assert admin.post(f"{place}/edit", changed).status == 303
     page = admin.post(f"{place}/edit", changed | {"name": "Too late"})
     assert page.status == 409
-    assert "was changed since it was read" in page.text
+    assert "Changed by somebody else while you had it open" in page.text
     assert (page.value("name"), page.value("version")) == ("Too late", "2")
     with tenant_session(lab.tenant_id) as session:
         row = get_equipment(session, lab.tenant_id, number)
@@ -146,10 +146,10 @@ def test_departments(lab: Lab, admin: Desk) -> None:
     page = admin.post("/departments", {"name": "HAEMATOLOGY"})
     assert page.status == 409
     assert page.of("input", id="new-name")[0].attributes["value"] == "HAEMATOLOGY"
-    page = admin.post("/departments/1", {"name": "", "email": "h2@lab.example"})
+    page = admin.post("/departments/1", {"name": "", "email": "h2@lab.example", "version": "1"})
     assert page.status == 422
     assert page.of("input", id="department1-email")[0].attributes["value"] == "h2@lab.example"
-    assert admin.post("/departments/1", {"name": "Blood", "email": ""}).status == 303
+    assert admin.post("/departments/1", {"name": "Blood", "email": "", "version": "1"}).status == 303
     assert "no address" in admin.get("/departments").text
 
 
@@ -182,7 +182,8 @@ def test_a_test_is_added_and_changed_with_its_ranges(lab: Lab, admin: Desk) -> N
     number = page.source.partition('">Sodium')[0].rpartition("/tests/")[2].partition("/")[0]
     edit = admin.get(f"/catalogue/tests/{number}/edit")
     assert [one.attributes["value"] for one in edit.of("input", name="range_high")] == ["145", "140", "", ""]
-    one_range = {"range_sex": [""], "range_age_from_days": [""], "range_age_to_days": [""]}
+    assert edit.value("version") == "1"
+    one_range = {"version": "1", "range_sex": [""], "range_age_from_days": [""], "range_age_to_days": [""]}
     changed = good | one_range | {"range_low": ["135"], "range_high": ["146"]}
     del changed["is_active"]
     assert admin.post(f"/catalogue/tests/{number}/edit", changed).status == 303
@@ -202,8 +203,8 @@ def test_a_panel_is_added_and_changed(lab: Lab, admin: Desk) -> None:
     assert "LAB-WBC, LAB-HGB" in page.text
     number = page.source.partition('">Two')[0].rpartition("/panels/")[2].partition("/")[0]
     assert "LAB-WBC\nLAB-HGB" in admin.get(f"/catalogue/panels/{number}/edit").source
-    assert admin.post(f"/catalogue/panels/{number}/edit", form | {"tests": "LAB-HGB"}).status == 303
-    assert admin.post(f"/catalogue/panels/{number}/edit", form | {"code": "THREE"}).status == 422
+    assert admin.post(f"/catalogue/panels/{number}/edit", form | {"tests": "LAB-HGB", "version": "1"}).status == 303
+    assert admin.post(f"/catalogue/panels/{number}/edit", form | {"code": "THREE", "version": "2"}).status == 422
 
 
 def upload(desk: Desk, name: str, content: str) -> Any:

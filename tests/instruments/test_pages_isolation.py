@@ -35,9 +35,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "/held/{held_id}/match": {"assignment_id": 1, "reason": "mine now"},
     "/instruments/{equipment_id}/edit": {"name": "Mine", "auth_header": "X-Key", "version": 1},
     "/instruments/{equipment_id}/keys": {"key": "0123456789"},
-    "/departments/{department_id}": {"name": "Mine"},
-    "/catalogue/tests/{test_id}/edit": TEST | {"is_active": "true"},
-    "/catalogue/panels/{panel_id}/edit": {"code": "CBC", "name": "Mine", "tests": "LAB-HGB"},
+    "/departments/{department_id}": {"name": "Mine", "version": 1},
+    "/catalogue/tests/{test_id}/edit": TEST | {"is_active": "true", "version": "1"},
+    "/catalogue/panels/{panel_id}/edit": {"code": "CBC", "name": "Mine", "tests": "LAB-HGB", "version": "1"},
 }
 
 

@@ -5,34 +5,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.instruments import runs
 from models.instruments.stores.pushes import accept_pushed, match_pushed
 from models.kernel.audit import SYSTEM
 from models.kernel.clock import utc_now
 from models.kernel.tenancy import tenant_session
 from tests.api.helpers import audited
-from tests.conftest import Database
 from tests.instruments.desk import Desk, Page, sit_down
-from tests.instruments.helpers import Lab, make_lab
+from tests.instruments.helpers import Lab
 
-pytestmark = pytest.mark.api
-
-
-@pytest.fixture(autouse=True)
-def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
-    noted: list[tuple[str, list[int]]] = []
-
-    class Noted:
-        def add(self, flow: str, tenant: str, ids: Any) -> None:
-            noted.append((flow, sorted(ids)))
-
-    monkeypatch.setattr(runs, "_wishes", Noted)
-    return noted
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("wishes")]
 
 
 @pytest.fixture

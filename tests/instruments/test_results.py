@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from models.kernel.clock import utc_now
-from tests.conftest import Database
-from tests.instruments.helpers import Lab, make_lab
+from tests.instruments.helpers import Lab
 
 pytestmark = pytest.mark.store
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
 
 
 def test_a_fitting_result_completes_the_assignment_with_its_flag(lab: Lab) -> None:

@@ -12,16 +12,10 @@ from models.instruments.tables import HeldResult, InstrumentMessage
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
 from models.kernel.tenancy import tenant_session
-from tests.conftest import Database
-from tests.instruments.helpers import FLOW, Lab, make_lab
+from tests.instruments.helpers import FLOW, Lab
 
 pytestmark = pytest.mark.store
 WHY = "checked at the instrument"
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
 
 
 def hold(lab: Lab, **changed: Any) -> tuple[int, int]:

@@ -67,6 +67,7 @@ def test_tests_are_made_and_changed_one_by_one(admin: TestClient) -> None:
     path = f"/api/v1/tests/{made.json()['id']}"
     given: dict[str, Any] = {name: value for name, value in made.json().items() if name != "id"}
     assert admin.put(path, json=given | {"panic_high": "6.1"}).json()["panic_high"] == "6.1"
+    given["version"] = 2
     assert admin.get(path).json()["ranges"][0]["low"] == "3.5"
     assert admin.post("/api/v1/tests", json=TEST).status_code == 409
     wrong = admin.put(path, json=given | {"loinc": "2823-4"})
@@ -80,7 +81,8 @@ def test_panels_are_made_and_changed_one_by_one(admin: TestClient) -> None:
     made = admin.post("/api/v1/panels", json=given)
     assert made.status_code == 201, made.text
     path = f"/api/v1/panels/{made.json()['id']}"
-    assert admin.put(path, json=given | {"tests": ["LAB-WBC"]}).json()["tests"] == ["LAB-WBC"]
+    changed = given | {"tests": ["LAB-WBC"], "version": 1}
+    assert admin.put(path, json=changed).json()["tests"] == ["LAB-WBC"]
     assert admin.post("/api/v1/panels", json=given).status_code == 409
-    unknown = admin.put(path, json=given | {"tests": ["LAB-ZZZ"]})
+    unknown = admin.put(path, json=given | {"tests": ["LAB-ZZZ"], "version": 2})
     assert (unknown.status_code, unknown.json()["fields"][0]["field"]) == (422, "tests.0")

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from models.instruments.inputs import PushKeyInput
+from models.instruments.stores.push_keys import issue_push_key
 from models.kernel.audit import SYSTEM
 from models.kernel.tenancy import tenant_session
-from models.people.schemas import PushTokenIn
-from models.people.stores.tokens import issue_token
 from tests.api.helpers import make_token, make_user, with_token
 from tests.instruments.helpers import Lab
 from tests.instruments.test_routes import ORDER, A, asked_for, lab, person, tech
@@ -65,10 +65,8 @@ def test_many_orders_are_made_or_none(lab: Lab, tech: TestClient) -> None:
 
 
 def push_client(lab: Lab, equipment_id: int) -> TestClient:
-    user_id = make_user(lab.tenant_id, f"device{equipment_id}@alpha.org", "technician")
     with tenant_session(lab.tenant_id) as session:
-        given = PushTokenIn.model_validate({"name": "analyser", "equipment_id": equipment_id})
-        return with_token(issue_token(session, lab.tenant_id, SYSTEM, user_id, given)[1])
+        return with_token(issue_push_key(session, lab.tenant_id, SYSTEM, equipment_id, PushKeyInput())[1])
 
 
 def test_the_push_door_takes_a_finished_result_of_its_own_instrument(lab: Lab, asked_for: list[Any]) -> None:

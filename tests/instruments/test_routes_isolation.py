@@ -9,13 +9,12 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api.instruments import runs
-from models.instruments.inputs import DepartmentInput, KeyInput
+from models.instruments.inputs import DepartmentInput, KeyInput, PushKeyInput
 from models.instruments.stores.departments import create_department
 from models.instruments.stores.equipment import add_key
+from models.instruments.stores.push_keys import issue_push_key
 from models.kernel.audit import SYSTEM
 from models.kernel.tenancy import owner_session, tenant_session
-from models.people.schemas import PushTokenIn
-from models.people.stores.tokens import issue_token
 from tests.api.helpers import app, audited, make_user, signed_in, with_token
 from tests.conftest import Database
 from tests.instruments.helpers import TESTS, Lab, make_lab
@@ -24,17 +23,18 @@ pytestmark = pytest.mark.api
 TABLES = (
     *("department", "equipment", "equipment_key", "test_definition", "reference_range", "panel", "panel_test"),
     *("assignment", "result", "verification", "assignment_comment", "instrument_message", "held_result"),
-    *("outbox_event", "delivery", "idempotency_key"),
+    *("outbox_event", "delivery", "idempotency_key", "api_token"),
 )
 EVERY_ROLE = ("technician", "verifier", "doctor", "supervisor", "administrator")
 TEST = TESTS[0].model_dump(mode="json")
 PANEL = {"code": "CBC", "name": "Mine", "tests": ["LAB-HGB"]}
 BODIES: dict[str, Any] = {
-    "update_department": {"name": "Mine"},
+    "update_department": {"name": "Mine", "version": 1},
     "update_instrument": {"name": "Mine", "version": 1},
     "add_instrument_key": {"key": "0123456789"},
-    "update_test": TEST,
-    "update_panel": PANEL,
+    "create_push_key": {},
+    "update_test": TEST | {"version": 1},
+    "update_panel": PANEL | {"version": 1},
     "add_assignment_comment": {"body": "mine"},
     "cancel_assignment": {"reason": "mine now"},
     "choose_instrument": {"equipment_id": 1},
@@ -171,12 +171,10 @@ def test_lists_show_ones_own_laboratory_only(mine: TestClient, theirs: dict[str,
     assert (filtered["items"], filtered["total"]) == ([], 0)
 
 
-def test_a_push_token_opens_one_door_of_one_instrument(labs: tuple[Lab, Lab], theirs: dict[str, int]) -> None:
+def test_a_push_key_opens_one_door_of_one_instrument(labs: tuple[Lab, Lab], theirs: dict[str, int]) -> None:
     ours, other = labs
-    user_id = make_user(ours.tenant_id, "device@alpha.org", "technician")
     with tenant_session(ours.tenant_id) as session:
-        given = PushTokenIn.model_validate({"name": "x", "equipment_id": ours.equipment_id})
-        token = issue_token(session, ours.tenant_id, SYSTEM, user_id, given)[1]
+        token = issue_push_key(session, ours.tenant_id, SYSTEM, ours.equipment_id, PushKeyInput())[1]
     before = snapshot(other.tenant_id)
     body = other.body(theirs["assignment_id"])
     answer = with_token(token).post(f"/api/v1/instruments/{theirs['equipment_id']}/results", content=body)
@@ -228,6 +226,9 @@ RIGHTS: dict[str, set[str]] = {
     "list_instrument_keys": {"administrator"},
     "add_instrument_key": {"administrator"},
     "end_instrument_key": {"administrator"},
+    "list_push_keys": {"administrator"},
+    "create_push_key": {"administrator"},
+    "revoke_push_key": {"administrator"},
     "create_test": {"administrator"},
     "update_test": {"administrator"},
     "create_panel": {"administrator"},

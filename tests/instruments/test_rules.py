@@ -81,6 +81,7 @@ def test_what_is_no_state_is_not_taken_for_one(text: str) -> None:
         ("P", "active", None, ["endpoint"]),
         ("P", "active", "", ["endpoint"]),
         ("P", None, None, ["no instrument"]),
+        ("Q", None, None, ["queued", "no instrument"]),
         ("Q", "active", "http://x", ["queued"]),
         ("R", "inactive", None, ["released", "inactive", "endpoint"]),
     ],

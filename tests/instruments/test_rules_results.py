@@ -1,7 +1,8 @@
 """The instrument's answer as read, and a check that survives whatever is in it."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.instruments.flags import Range
-from models.instruments.result_rules import ExpectedResult, Violation, check_result, parse_result
+from models.instruments.result_rules import ExpectedResult, Violation, check_result, limits_for, parse_result
 from models.instruments.schemas import InstrumentResult
 
 pytestmark = pytest.mark.unit
@@ -82,6 +83,8 @@ def test_numbers_keep_the_text_they_were_written_in() -> None:
         (b'{"id": 1, "status": "completed", "value": {"x": 1}}', "value"),
         (b'{"id": 1, "status": "completed", "completedAt": 1762943400}', "completedAt"),
         (b'{"id": 1, "status": "completed", "completedAt": "12.11.2025"}', "completedAt"),
+        (b'{"id": 1, "status": "completed", "completedAt": "0001-01-01T00:00:00+14:00"}', "completedAt"),
+        (b'{"id": 1, "status": "completed", "completedAt": "9999-12-31T23:59:59-14:00"}', "completedAt"),
         (b'{"id": 1, "status": "completed", "remarks": "\\ud800"}', "remarks"),
         (b'{"id": 1, "status": "completed", "remarks": "\\u0000"}', "remarks"),
     ],
@@ -101,6 +104,53 @@ def test_the_first_and_last_minute_that_count() -> None:
     ):
         result = read(DOCUMENTED).model_copy(update={"completed_at": moment})
         assert [found.rule for found in check_result(EXPECTED, result, NOW)] == rules
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("0", []), ("30", []), ("-0.1", ["plausible"]), ("30.1", ["plausible"]), ("<=0", []), (">=30", []),
+     ("<0", ["plausible"]), (">30", ["plausible"]), ("<0.1", []), (">29.9", [])],
+)  # fmt: skip
+def test_a_plausible_limit_is_plausible_and_nothing_beyond_it(value: str, found: list[str]) -> None:
+    result = read(DOCUMENTED).model_copy(update={"value": value})
+    assert [one.rule for one in check_result(EXPECTED, result, NOW)] == found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"test_name": "CBC"}, []),
+        ({"test_name": "LAB-CBC"}, []),
+        ({"test_name": "Old name"}, []),
+        ({"test_name": "LAB-OLD", "test_code": "LAB-OLD"}, []),
+        ({"test_name": None, "test_code": "LAB-CBC"}, []),
+        ({"test_name": None, "test_code": "CBC"}, ["test"]),
+        ({"test_name": "Older name"}, ["test"]),
+        ({"test_name": None, "test_code": None}, ["test"]),
+    ],
+)
+def test_a_test_may_be_named_as_it_is_or_as_it_was_sent(said: dict[str, str | None], found: list[str]) -> None:
+    expected = replace(EXPECTED, sent_test_name="Old name", sent_test_code="LAB-OLD")
+    result = read(DOCUMENTED).model_copy(update=said)
+    assert [one.rule for one in check_result(expected, result, NOW)] == found
+
+
+@pytest.mark.parametrize(
+    ("at", "zone", "low"),
+    [
+        ("2025-11-11T22:59:59+00:00", "Africa/Lagos", "1"),
+        ("2025-11-11T23:00:00+00:00", "Africa/Lagos", "12"),  # midnight there
+        ("2025-11-12T05:59:59+06:00", "Africa/Lagos", "12"),
+        ("2025-11-11T23:59:59+00:00", "UTC", "1"),
+        ("2025-11-12T00:00:00+00:00", "UTC", "12"),
+        ("2025-11-12T04:59:59+00:00", "America/New_York", "1"),
+    ],
+)
+def test_a_birthday_begins_at_midnight_of_the_laboratory(at: str, zone: str, low: str) -> None:
+    born = date(2007, 11, 12)  # 18 years, which are 6575 days
+    ranges = (Range(None, 0, 6575, Decimal(1), None), Range(None, 6575, None, Decimal(12), None))
+    expected = replace(EXPECTED, birth_date=born, ranges=ranges, time_zone=zone)
+    assert limits_for(expected, datetime.fromisoformat(at)).low == Decimal(low)
 
 
 json_values = st.recursive(

@@ -20,7 +20,7 @@ from models.instruments.flags import (
     flag_of,
     matching_range,
 )
-from models.instruments.values import UnreadableValueError, parse_value
+from models.instruments.values import UnreadableValueError, parse_value, same_unit
 
 pytestmark = pytest.mark.unit
 D = Decimal
@@ -48,7 +48,8 @@ def test_a_number_is_read_and_its_text_kept(raw: str, number: str, comparator: s
     assert (value.raw, value.number, value.comparator) == (raw.strip(), D(number), comparator)
 
 
-WRONG = ["", " ", "12,5", "1.234,5", "1 234", "12.", ".5", "abc", "#####", "NaN", "Infinity", "12.5 g/dL", "--1", "<",
+WRONG = ["1E+400", "1e100", "-Infinity", "sNaN", "<NaN", "≤5", "5 000", "5'000", "5,000.0", "1/2", "\N{MINUS SIGN}5",
+         "", " ", "12,5", "1.234,5", "1 234", "12.", ".5", "abc", "#####", "NaN", "Infinity", "12.5 g/dL", "--1", "<",
          "٣", "1e999", "1" * 16, "0x10", "< <1", "~5", "12.5*", "1_000"]  # fmt: skip
 
 
@@ -86,6 +87,31 @@ def test_a_text_result_keeps_its_words_and_has_no_number() -> None:
         parse_value("", "text")
     with pytest.raises(UnreadableValueError):
         parse_value("a\x00b", "text")
+
+
+@pytest.mark.parametrize("raw", ["-0", "-0.0", "0", "+0", "0e5"])
+def test_a_negative_zero_is_zero(raw: str) -> None:
+    value = parse_value(raw, "numeric")
+    assert value.number == 0
+    assert flag_of(value.number, Limits(low=D(0), high=D(5), panic_low=D(0))) == NORMAL
+
+
+SAME = [("g/dL", "g/dl"), ("10*3/uL", "10^3/ul"), ("umol/L", "µmol/l"), ("umol/L", "\u03bcmol/L"), ("L", "l"),
+        ("mg/dL", " mg/dL "), ("mL/min/{1.73_m2}", "ml/min/{1.73_m2}"), ("fL", "fl"), ("daL", "dal")]  # fmt: skip
+OTHER = [("g/dL", "G/DL"), ("mg/dL", "Mg/dL"), ("g/dL", "g/L"), ("10*3/uL", "10*9/L"), ("mol", "moL"), ("U/L", "u/L"),
+         ("cal", "caL"), ("g/dL", ""), ("mm[Hg]", "MM[HG]"), ("[gal_us]", "[gaL_us]"), ("%", "1"),
+         ("g/L", "g.L-1")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_a_unit_may_be_written_as_ucum_lets_it(one: str, other: str) -> None:
+    assert same_unit(one, other)
+    assert same_unit(other, one)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER)
+def test_a_unit_that_ucum_tells_apart_is_another(one: str, other: str) -> None:
+    assert not same_unit(one, other)
 
 
 FULL = Limits(D(12), D(16), D(6), D(20))
@@ -130,6 +156,13 @@ def test_below_an_upper_limit_alone_is_normal() -> None:
     troponin = Limits(high=D(14), panic_high=D(52))
     assert flag_of(D(5), troponin, "<") == NORMAL
     assert flag_of(D(15), troponin, "<") is None
+    assert flag_of(D(14), troponin, "<") == flag_of(D(14), troponin, "<=") == NORMAL
+
+
+def test_above_a_lower_limit_alone_is_normal() -> None:
+    filtration = Limits(low=D(60), panic_low=D(15))
+    assert flag_of(D(60), filtration, ">") == flag_of(D(60), filtration, ">=") == NORMAL
+    assert flag_of(D(59), filtration, ">") is None
 
 
 @given(numbers, limits, limits, limits, limits)
@@ -191,6 +224,8 @@ def test_a_range_of_the_sex_is_closer_than_one_for_all_and_a_narrower_age_than_a
     assert matching_range([ALL, WOMAN], "other", 9000) == ALL
     assert matching_range([ALL, CHILD], "male", 400) == CHILD
     assert matching_range([ALL, CHILD], "male", None) == ALL
+    girl = Range("female", 0, None, D(9), D(14))
+    assert matching_range([CHILD, girl], "female", 400) == girl  # the sex before the narrower age
 
 
 def test_age_counts_days_and_is_unknown_before_birth() -> None:
@@ -199,3 +234,15 @@ def test_age_counts_days_and_is_unknown_before_birth() -> None:
     assert age_in_days(born, born + timedelta(days=6574)) == 6574
     assert age_in_days(born, date(1999, 1, 1)) is None
     assert age_in_days(None, born) is None
+
+
+@pytest.mark.parametrize("born", [date(2000, 2, 29), date(2007, 3, 1), date(2008, 11, 20)])
+def test_an_age_range_begins_on_its_day_and_ends_before_it(born: date) -> None:
+    for days, expected in ((6573, CHILD), (6574, WOMAN)):
+        age = age_in_days(born, born + timedelta(days=days))
+        assert matching_range([CHILD, WOMAN], "female", age) == expected
+
+
+def test_of_two_ranges_of_one_span_the_earlier_age_decides_in_whatever_order_they_come() -> None:
+    early, late = Range(None, 0, 100, D(1), D(2)), Range(None, 50, 150, D(3), D(4))
+    assert matching_range([late, early], "male", 70) == matching_range([early, late], "male", 70) == early

@@ -1,17 +1,19 @@
 """stale-assignments: one mail per department and day, nothing once acknowledged, expired results told of once."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from models.instruments.inputs import AcknowledgeInput, DepartmentInput
+from models.instruments.stores import notices
 from models.instruments.stores.comments import acknowledge_stale
 from models.instruments.stores.departments import create_department
 from models.instruments.tables import StaleNotice
 from models.kernel.tables import OutboxEvent
-from models.kernel.tenancy import tenant_session
+from models.kernel.tenancy import owner_session, tenant_session
 from tasks.instruments import overdue
 from tasks.instruments.report import identity
 from tests.conftest import Database
@@ -172,3 +174,67 @@ def test_other_tenants_are_told_apart(lab: Lab) -> None:
     assert (mails(lab), [mail["to"] for mail in mails(other)]) == ([], [["b@lab.example"]])
     overdue.tell_of_stale("")
     assert len(mails(lab)) == 1
+
+
+class TestWithinTheHour:
+    """poll-results tells of what expired without waiting for the morning."""
+
+    def told(self) -> str:
+        return overdue.tell_of_expired("", identity(overdue.POLL), gather=overdue.GATHER).message
+
+    def test_what_expired_half_an_hour_ago_is_told_of_with_what_expired_since(self, lab: Lab) -> None:
+        place = department(lab, "Haematology", "haema@lab.example")
+        old, young = order(lab, place, hours=24.6, status="Q")[0], order(lab, place, hours=24.1, status="I")[0]
+        order(lab, place, hours=23.9, status="Q")
+        assert self.told() == "never answered 2, mails 1"
+        (mail,) = mails(lab, "results_expired")
+        assert numbers(mail) == requests([old, young])
+
+    def test_what_expired_just_now_waits_for_company(self, lab: Lab) -> None:
+        ids = order(lab, department(lab, "Haematology", "haema@lab.example"), hours=24.4, status="Q")
+        assert self.told() == "nothing to do"
+        run_sql(f"UPDATE assignment SET queued_at = queued_at - interval '10 minutes' WHERE id = {ids[0]}")
+        assert self.told() == "never answered 1, mails 1"
+
+    def test_each_is_told_of_within_the_hour_and_once_with_the_morning_s_run_too(self, lab: Lab) -> None:
+        """A day of the ten-minute schedule: one result expires every seven minutes."""
+        place = department(lab, "Haematology", "haema@lab.example")
+        for number in range(12):
+            order(lab, place, hours=22 + number * 7 / 60, status="Q")
+        late: list[float] = []
+        for _ in range(20):
+            run_sql("UPDATE assignment SET queued_at = queued_at - interval '10 minutes'")
+            before = len(mails(lab, "results_expired"))
+            self.told()
+            for mail in mails(lab, "results_expired")[before:]:
+                late += [minutes_past_expiry(number) for number in numbers(mail)]
+        assert len(late) == 12
+        assert max(late) <= 60
+        assert len(mails(lab, "results_expired")) <= 5
+        assert overdue.tell_of_expired("", identity("stale-assignments")).message == "nothing to do"
+
+    def test_two_at_once_tell_once(self, lab: Lab) -> None:
+        order(lab, department(lab, "Haematology", "haema@lab.example"), hours=25, status="Q", count=5)
+        with ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(lambda _: self.told(), range(4)))
+        assert sorted(said) == ["never answered 5, mails 1", *["nothing to do"] * 3]
+        assert len(mails(lab, "results_expired")) == 1
+
+    def test_a_run_that_is_killed_before_it_commits_has_told_nobody(
+        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order(lab, department(lab, "Haematology", "haema@lab.example"), hours=25, status="Q")
+        before = dump(*TABLES)
+        with monkeypatch.context() as broken:
+            broken.setattr(notices, "_mail", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                self.told()
+        assert dump(*TABLES) == before
+        assert self.told() == "never answered 1, mails 1"
+
+
+def minutes_past_expiry(request: str) -> float:
+    """How long ago this one's 24 hours were over."""
+    with owner_session() as session:
+        wanted = text("SELECT extract(epoch FROM now() - queued_at) / 60 - 1440 FROM assignment WHERE request_id = :id")
+        return float(session.scalar(wanted, {"id": request}) or 0)

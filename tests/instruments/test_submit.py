@@ -71,16 +71,16 @@ async def test_two_hundred_runs_at_once_for_the_same_assignment_send_it_once(for
 async def test_an_outage_of_one_instrument_does_not_delay_another(world: World) -> None:
     with SimulatedInstrument(**SETTINGS) as silent:
         silent.faults.set("timeout_before_accepting")
-        slow_id = world.connect(silent)
+        slow_id = world.connect(silent, timeout_seconds="5")
         stuck = world.order(20, equipment_id=slow_id, priority="stat")
         (quick_id,) = [place for place in world.simulators if place != slow_id]
         ids = world.order(100, equipment_id=quick_id)
-        began = utc_now()
         report = await submit()
         done = [world.lab.assignment(one).queued_at for one in ids]
-    assert max(at for at in done if at) - began < timedelta(seconds=1.5)  # the silent one's time-out is 2 s
     assert set(world.states(stuck)) == {"P"}
     states = [world.lab.deliveries(one)[0] for one in stuck]
+    given_up = [delivery.answered_at for delivery in states if delivery.answered_at]
+    assert max(at for at in done if at) < min(given_up)  # all were through before the silent one's time was up
     assert (
         sum(delivery.attempts for delivery in states) <= 10
     )  # left alone after three answers that did not come, eight in flight
@@ -235,9 +235,12 @@ async def test_an_instrument_that_cannot_be_sent_to_is_left_alone(world: World, 
     assert (world.delivery_states(one), world.one.journal.count()) == (["due"], 0)
 
 
-async def test_an_assignment_cancelled_meanwhile_is_skipped(world: World) -> None:
+@pytest.mark.parametrize(
+    "change", ["status = 'C'", "status = 'A'", "run_number = 2, request_id = 'REQ-X-2'", "equipment_id = NULL"]
+)
+async def test_an_assignment_that_does_not_wait_for_it_any_more_is_skipped(world: World, change: str) -> None:
     (one,) = world.order()
-    run_sql(f"UPDATE assignment SET status = 'C' WHERE id = {one}")
+    run_sql(f"UPDATE assignment SET {change} WHERE id = {one}")
     await submit()
     assert (world.delivery_states(one), world.one.journal.count()) == (["skipped"], 0)
 

@@ -56,6 +56,27 @@ async def test_a_replay_makes_a_failed_assignment_wait_again_and_a_done_one_is_r
         delivery_replayed(session, lab.tenant_id, session.get_one(Delivery, (lab.tenant_id, delivery.id)), actor)
 
 
+@pytest.mark.parametrize("change", ["status = 'F'", "status = 'F', queue_id = NULL, request_id = 'REQ-X-2'"])
+async def test_what_reached_its_instrument_or_was_ordered_anew_is_not_replayed(world: World, change: str) -> None:
+    (one,) = world.order()
+    await submit()
+    run_sql(f"UPDATE assignment SET {change} WHERE id = {one}")
+    (delivery,), actor = world.lab.deliveries(one), world.lab.actor()
+    with pytest.raises(ConflictError), tenant_session(world.lab.tenant_id) as session:
+        delivery_replayed(session, world.lab.tenant_id, delivery, actor)
+    assert world.lab.assignment(one).status == "F"
+
+
+@pytest.mark.parametrize("status", ["P", "Q", "A"])
+async def test_giving_any_other_submission_up_leaves_its_assignment_as_it_is(world: World, status: str) -> None:
+    (one,) = world.order()
+    run_sql(f"UPDATE assignment SET status = '{status}'")
+    (delivery,), actor = world.lab.deliveries(one), world.lab.actor()
+    with tenant_session(world.lab.tenant_id) as session:
+        delivery_skipped(session, world.lab.tenant_id, delivery, actor)
+    assert world.lab.assignment(one).status == status
+
+
 async def test_giving_an_unknown_submission_up_fails_its_assignment(forgetful: World) -> None:
     (one,) = forgetful.order()
     forgetful.one.faults.set("timeout_after_accepting", times=1)

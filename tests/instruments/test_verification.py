@@ -26,15 +26,9 @@ from models.kernel.errors import ConflictError, ForbiddenError, InvalidError
 from models.kernel.tables import OutboxEvent
 from models.kernel.tenancy import tenant_session
 from models.people.tables import Patient
-from tests.conftest import Database
-from tests.instruments.helpers import FLOW, Lab, make_lab
+from tests.instruments.helpers import FLOW, Lab
 
 pytestmark = pytest.mark.store
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
 
 
 def enter(lab: Lab, assignment_id: int, value: str = "13.5", *, who: str = "tina", **given: Any) -> None:

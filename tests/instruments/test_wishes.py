@@ -89,13 +89,16 @@ def test_a_run_is_asked_for_by_the_deployments_name_with_the_key(monkeypatch: py
         seen.append(request)
         if len(seen) == 2:
             return httpx.Response(503)  # two transactions collided: nothing was done
+        if request.url.path.endswith("/filter"):
+            return httpx.Response(200, json=[])
         return httpx.Response(200, json={"id": "deployment-1" if request.method == "GET" else "run-1"})
 
     prefect = server(answer, monkeypatch)
     assert prefect.ask_run("poll-results", {"tenant": "alpha"}, key="k-1") == "run-1"
     assert [request.url.path for request in seen] == [
         "/api/deployments/name/poll-results/poll-results",
-        *["/api/deployments/deployment-1/create_flow_run"] * 2,
+        *["/api/flow_runs/filter"] * 2,
+        "/api/deployments/deployment-1/create_flow_run",
     ]
     assert json.loads(seen[-1].content) == {"parameters": {"tenant": "alpha"}, "idempotency_key": "k-1"}
     assert seen[0].headers["authorization"] == "Basic " + base64.b64encode(b"someone:a-long-word").decode()

@@ -11,15 +11,9 @@ from models.instruments.rules import Status
 from models.instruments.stores import comments, worklist
 from models.kernel.errors import InvalidError, NotFoundError
 from models.kernel.tenancy import tenant_session
-from tests.conftest import Database
-from tests.instruments.helpers import Lab, make_lab
+from tests.instruments.helpers import Lab
 
 pytestmark = pytest.mark.store
-
-
-@pytest.fixture
-def lab(database: Database) -> Lab:
-    return make_lab()
 
 
 def listed(lab: Lab, **wanted: Any) -> list[int]:

@@ -6,23 +6,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from deployments.launcher import homes, postgres
+from deployments.launcher.demo import PASSWORD_NAME
 from deployments.launcher.environment import read_environment
 from deployments.launcher.files import StateFolder
 from deployments.launcher.parts import ROOT
 from deployments.launcher.ports import free_port
-from deployments.launcher.process import is_alive, members
+from deployments.launcher.process import child_setup, is_alive, members
 from deployments.launcher.status import read_status
 from deployments.worker.rest import prefect_client
 
 COMMAND = [sys.executable, "-m", "deployments.cli.main"]
-READY_SECONDS = 90
+PATIENCE_SECONDS = 180
+"""For what takes a few seconds: a busy machine is no failure."""
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -42,6 +46,8 @@ class RunningHub:
     home: Path
     settings: dict[str, str] = field(default_factory=dict)
     launcher: subprocess.Popen[str] | None = None
+    options: tuple[str, ...] = ()
+    """Of `labwire up`."""
 
     def __post_init__(self) -> None:
         self.settings = {
@@ -80,14 +86,15 @@ class RunningHub:
         """`labwire up`, until it says that it is ready; the seconds that took."""
         began = time.monotonic()
         self.launcher = subprocess.Popen(
-            [*COMMAND, "up"],
+            [*COMMAND, "up", *self.options],
             env=self.environment,
             cwd=ROOT,
             stdout=(self.state_dir.parent / "up.out").open("a"),
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=child_setup(signal.SIGTERM),  # noqa: PLW1509 # calls into libc prepared beforehand
         )
-        wait_for(self._is_ready_or_dead, READY_SECONDS, "ready")
+        wait_for(self._is_ready_or_dead, PATIENCE_SECONDS, "ready")
         assert self.launcher.poll() is None, (self.state_dir.parent / "up.out").read_text()
         return time.monotonic() - began
 
@@ -115,10 +122,20 @@ class RunningHub:
         url = f"http://127.0.0.1:{self.settings['LABWIRE_PREFECT_PORT']}/api"
         return prefect_client(url, read_environment(self.folder)["LABWIRE_PREFECT_AUTH_STRING"])
 
-    def start_run(self, **parameters: Any) -> str:
-        """Ask for a run of the trivial flow; its id."""
+    @contextmanager
+    def signed_in(self, name: str) -> Iterator[httpx.Client]:
+        """A client of the JSON API, signed in as somebody of the demo's main laboratory."""
+        url = f"http://127.0.0.1:{self.settings['LABWIRE_API_PORT']}/api/v1"
+        given = {"email": f"{name}@lagoon.example", "password": read_environment(self.folder)[PASSWORD_NAME]}
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+            answer = client.post("/sessions", json=given).raise_for_status()
+            client.headers["X-CSRF-Token"] = answer.json()["csrf_token"]
+            yield client
+
+    def start_run(self, flow: str = "check-stand-up", **parameters: Any) -> str:
+        """Ask for a run of a flow, the trivial one where none is named; its id."""
         with self.prefect() as client:
-            found = client.get("/deployments/name/check-stand-up/check-stand-up").raise_for_status().json()
+            found = client.get(f"/deployments/name/{flow}/{flow}").raise_for_status().json()
             path = f"/deployments/{found['id']}/create_flow_run"
             run_id: str = client.post(path, json={"parameters": parameters}).raise_for_status().json()["id"]
             return run_id
@@ -129,7 +146,7 @@ class RunningHub:
             state = client.get(f"/flow_runs/{run_id}").raise_for_status().json()["state"]
             return state["type"], state["message"] or ""
 
-    def wait_for_state(self, run_id: str, wanted: str, seconds: float = 60) -> str:
+    def wait_for_state(self, run_id: str, wanted: str, seconds: float = PATIENCE_SECONDS) -> str:
         """The message of the run's state once it is the wanted one."""
         wait_for(lambda: self.run_state(run_id)[0] == wanted, seconds, f"run {wanted}")
         return self.run_state(run_id)[1]
@@ -157,6 +174,34 @@ class RunningHub:
         status = read_status(self.folder)
         is_ours = status is not None and status.pid == self.launcher.pid
         return self.launcher.poll() is not None or (is_ours and status is not None and status.state == "ready")
+
+
+@contextmanager
+def running_hub(
+    root: Path, settings: dict[str, str] | None = None, options: tuple[str, ...] = ()
+) -> Iterator[RunningHub]:
+    """A hub below this folder, with the demo's data; at the end it is stopped and its database removed."""
+    _remove_left_databases()
+    (root / "home").mkdir()
+    hub = RunningHub(root / "state", root / "home", settings or {}, options=options)
+    try:
+        hub.start()
+        yield hub
+    finally:
+        if hub.launcher is not None and hub.launcher.poll() is None:
+            hub.stop()
+        if (hub.state_dir / "postgres-home").exists():  # as root it lies outside the state folder
+            homes.remove(postgres.default_home(hub.state_dir))
+
+
+def _remove_left_databases() -> None:
+    """Those of earlier test runs that were killed: they lie outside pytest's own folders, which pytest removes."""
+    for home, state_dir in homes.kept():
+        if not any(part.startswith("pytest-of-") for part in state_dir.parts):
+            continue
+        status = read_status(StateFolder(state_dir))
+        if status is None or not is_alive(status.pid):
+            homes.remove(home)
 
 
 def _none() -> Any:

@@ -10,24 +10,22 @@ import pytest
 
 from deployments.launcher.environment import read_environment
 from tests.conftest import Database
-from tests.launcher.running import RunningHub, wait_for
+from tests.launcher.running import RunningHub, running_hub, wait_for
 
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
 
 
 @pytest.fixture
 def outside_hub(database: Database, tmp_path: Path) -> Iterator[RunningHub]:
-    (tmp_path / "home").mkdir()
     settings = {
         "LABWIRE_DATABASE_URL": database.app_url,
         "LABWIRE_DATABASE_OWNER_URL": database.owner_url,
         "LABWIRE_API_PROCESSES": "2",
         "LABWIRE_WORK_POOL": "another",
     }
-    hub = RunningHub(tmp_path / "state", tmp_path / "home", settings)
-    hub.start()
-    yield hub
-    assert hub.stop()[0] == 0
+    with running_hub(tmp_path, settings) as hub:
+        yield hub
+        assert hub.stop()[0] == 0
 
 
 def test_an_outside_database_a_named_pool_and_two_api_processes(outside_hub: RunningHub) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from deployments.launcher.parts import ROOT
 from deployments.launcher.service_manager import tell
-from tests.launcher.running import RunningHub
+from tests.launcher.running import running_hub
 
 UNIT = ROOT / "deployments" / "systemd" / "labwire.service"
 
@@ -51,10 +51,8 @@ def test_the_unit_file_is_sound(tmp_path: Path) -> None:
 @pytest.mark.contract
 @pytest.mark.slow
 def test_the_hub_reports_ready_and_stopping(tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    with _listener(tmp_path / "notify") as channel:
-        hub = RunningHub(tmp_path / "state", tmp_path / "home", {"NOTIFY_SOCKET": str(tmp_path / "notify")})
-        hub.start()
+    notify = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    with _listener(tmp_path / "notify") as channel, running_hub(tmp_path, notify) as hub:
         assert channel.recv(1000).startswith(b"READY=1")
         assert hub.stop()[0] == 0
         assert channel.recv(1000) == b"STOPPING=1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.launcher import demo, logs, postgres
+from deployments.launcher import demo, homes, logs, postgres
 from deployments.launcher.environment import (
     part_environment,
     prefect_server_environment,
@@ -143,7 +143,7 @@ def test_as_root_the_server_lies_where_its_user_can_reach_it(folder: StateFolder
         assert all(part.stat().st_mode & 0o001 for part in (home, *home.parents))
         assert {path: path.stat().st_mode for path in folder.root.resolve().parents} == modes
     finally:
-        postgres.remove_home(home)
+        homes.remove(home)
     with pytest.raises(ConfigError, match="is gone"):
         postgres.default_home(folder.root)
 

@@ -1,9 +1,8 @@
-"""A mailbox, and a Prefect server of the test run."""
+"""A mailbox."""
 
 from collections.abc import Iterator
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from deployments.simulators.mailbox import Mailbox
 from tests.conftest import Database
@@ -16,10 +15,3 @@ def mailbox(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mai
     with Mailbox() as running:
         use_mailbox(running, monkeypatch)
         yield running
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A Prefect server with tables of its own in a temporary folder."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield

@@ -1,7 +1,7 @@
 """A patient's data, planted, is found nowhere but in our own database and in the mail to that patient.
 
 Looked through: Prefect's database (parameters, run names, states, logs, artifacts, events), stored results, everything
-below the state folder, standard output and error, and every error message.
+below the state folder, standard output and error, every error message, and Data Docs: their table and their pages.
 """
 
 import asyncio
@@ -26,10 +26,12 @@ from models.kernel.mail import Mail, mail_event
 from models.kernel.outbox import Event, Route, publish_many
 from models.kernel.tables import Delivery
 from models.kernel.tenancy import tenant_session
+from tests.api.helpers import PAGE, make_user, signed_in
 from tests.conftest import Database
 from tests.instruments.helpers import make_lab
 from tests.instruments.world import SETTINGS, World, run_sql
 from tests.kernel.trail import as_superuser
+from tests.upkeep.quality import kept
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 
@@ -157,6 +159,8 @@ async def test_a_patients_data_is_found_nowhere_outside_our_database(
     assert found_in((MARKER.encode(),), files), "the search itself does not work"
     assert found_in(CANARIES, files) == []
     assert found_in(CANARIES, files_below(state_folder)) == []
+    shown = data_docs(world)
+    assert [word for word in CANARIES if word in shown] == []
     written = capfd.readouterr()
     messages = [written.out, written.err, caplog.text, str(states)]
     messages += [f"{error!r} {error}" for error in chain_of(errors)]
@@ -164,6 +168,24 @@ async def test_a_patients_data_is_found_nowhere_outside_our_database(
     assert [line for line in lines if any(word in line for word in CANARIES)] == []
     async with get_client() as client:
         assert len(await client.read_flow_runs()) >= 7
+
+
+def data_docs(world: World) -> bytes:
+    """Everything that is kept of what was checked, and the pages and answers that show it."""
+    tenant_id = world.lab.tenant_id
+    checks = kept(tenant_id)
+    make_user(tenant_id, "reader@lab.example", "supervisor")
+    reader = signed_in("reader@lab.example")
+    texts = [str(vars(check)) for check in checks]
+    assert sum(check.failed_rows for check in checks) == 2, "the wrong patient is not among what was checked"
+    for address in ("quality", *(f"quality/{check.id}" for check in checks)):
+        for answer in (
+            reader.get(f"/{address}", headers=PAGE),
+            reader.get(f"/api/v1/{address.replace('quality', 'quality-checks')}"),
+        ):
+            assert answer.status_code == 200
+            texts.append(answer.text)
+    return "\n".join(texts).lower().encode()
 
 
 def _deliveries(world: World) -> list[Delivery]:

@@ -133,10 +133,14 @@ class TestReplay:
                 self.answer({"id": "d-1"})
 
             def do_POST(self) -> None:
-                asked.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path.endswith("/filter"):  # no run is waiting to begin
+                    self.answer([])
+                    return
+                asked.append((self.path, body))
                 self.answer({"id": "r-1"})
 
-            def answer(self, content: dict[str, str]) -> None:
+            def answer(self, content: dict[str, str] | list[str]) -> None:
                 body = json.dumps(content).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))

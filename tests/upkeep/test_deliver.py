@@ -89,7 +89,7 @@ async def test_what_becomes_due_while_a_run_lasts_goes_with_it(mailbox: Mailbox)
 async def test_4xx_is_tried_again_after_a_growing_pause_and_then_dead(
     mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_mailbox(mailbox, monkeypatch, LABWIRE_DELIVERY_ATTEMPTS="3")
+    use_mailbox(mailbox, monkeypatch, LABWIRE_MAIL_ATTEMPTS="3")
     north = make_tenant("north")
     publish_mail(north, 2, entity="assignment:1")
     mailbox.faults.set("refuse_message", 451)
@@ -220,7 +220,7 @@ async def test_a_sender_killed_at_any_step_loses_nothing(mailbox: Mailbox, step:
 async def test_a_message_that_kills_its_sender_every_time_ends_dead(
     mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_mailbox(mailbox, monkeypatch, LABWIRE_DELIVERY_ATTEMPTS="2")
+    use_mailbox(mailbox, monkeypatch, LABWIRE_MAIL_ATTEMPTS="2")
     north = make_tenant("north")
     publish_mail(north, 1)
     line = [sys.executable, "-m", "tests.upkeep.killed_sender", "before the send", "1"]

@@ -241,6 +241,15 @@ SAMPLES = {
     "report_ready": {"patient_name": "Jo", "request_id": "REQ-1"},
     "password_reset": {"name": "Jo", "minutes": 30, "link": "http://x"},
     "user_invited": {"name": "Jo", "minutes": 30, "link": "http://x"},
+    "runs_failed": {
+        "count": 1,
+        "deployments": [{"name": "d", "failed": 1, "crashed": 0, "first_at": "1", "last_at": "2", "page": "http://x"}],
+    },
+    "deliveries_dead": {
+        "count": 1,
+        "link": "http://x",
+        "deliveries": [{"number": 1, "state": "dead", "what": "w", "destination": "mail", "about": "a:1"}],
+    },
 }
 
 

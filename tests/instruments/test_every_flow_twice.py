@@ -1,0 +1,92 @@
+"""Every flow of prefect.yaml run twice over a laboratory with work of every kind: same rows, same outside calls."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import text
+
+from deployments.launcher.parts import ROOT
+from deployments.simulators.mailbox import Mailbox
+from models.all_tables import AREAS
+from models.instruments.inputs import DepartmentInput
+from models.instruments.stores.departments import create_department
+from models.kernel.db import Base
+from models.kernel.tenancy import owner_session, tenant_session
+from tests.instruments.world import World, end_back_off, run_sql
+from tests.upkeep.helpers import use_mailbox
+
+pytestmark = [pytest.mark.flow, pytest.mark.rerun, pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+ORDER = (
+    *("submit-assignments", "retry-submissions", "poll-results", "check-instruments", "stale-assignments"),
+    *("deliver-messages", "report-failures", "clean-up", "seal-audit"),
+)
+CHOSEN_BY_A_PERSON = {"replay", "check-stand-up"}
+"""A replay is asked for by delivery and sends it again on purpose; the other does nothing."""
+ADDS_EACH_TIME = {"check-instruments": {"equipment", "equipment_check"}}
+"""Each look at an instrument is a row of its uptime history, and the time of the last one is shown."""
+
+
+def deployed() -> dict[str, Callable[..., Any]]:
+    """Every flow that runs by itself, by its name, those of ORDER first."""
+    found = {}
+    for entry in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
+        module, _, name = entry["entrypoint"].rpartition(".")
+        if entry["name"] not in CHOSEN_BY_A_PERSON:
+            found[entry["name"]] = getattr(import_module(module), name)
+    return {name: found[name] for name in sorted(found, key=[*ORDER, *sorted(found)].index)}
+
+
+def everything(*but: str) -> dict[str, list[str]]:
+    """Every row of every table, as text."""
+    assert AREAS
+    names = [table.name for table in Base.metadata.sorted_tables if table.name not in but]
+    with owner_session() as session:
+        return {name: sorted(session.scalars(text(f"SELECT CAST(x AS text) FROM {name} x"))) for name in names}
+
+
+def give_work(world: World) -> None:
+    """Orders that go well, one held, one to be sent again, one nobody sends for a day; a dead letter, an old key."""
+    lab = world.lab
+    with tenant_session(lab.tenant_id) as session:
+        given = DepartmentInput(name="Haematology", email="haematology@lab.example")
+        department = create_department(session, lab.tenant_id, lab.actor("admin"), given).id
+    _, _, held, again = world.order(4)
+    world.one.faults.set("wrong_patient", request_id=f"REQ-{held}")
+    world.one.faults.set("server_error", request_id=f"REQ-{again}", times=1)
+    (late,) = world.order(equipment_id=lab.equipment_id)
+    run_sql(
+        f"UPDATE equipment SET status = 'inactive' WHERE id = {lab.equipment_id}",
+        f"UPDATE assignment SET department_id = {department}, ordered_at = now() - interval '30 hours' "
+        f"WHERE id = {late}",
+        "INSERT INTO idempotency_key (tenant_id, scope, key, content_sha256, created_at) "
+        f"VALUES ({lab.tenant_id}, 'orders', 'old', 'x', now() - interval '400 days')",
+        "WITH e AS (INSERT INTO outbox_event (tenant_id, type, entity, payload) "
+        f"VALUES ({lab.tenant_id}, 'it.happened', 'x:1', '{{}}') RETURNING tenant_id, id) "
+        "INSERT INTO delivery (tenant_id, event_id, destination, entity, state) "
+        "SELECT tenant_id, id, 'webhook:1', 'x:1', 'dead' FROM e",
+    )
+
+
+async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Mailbox() as mailbox:
+        use_mailbox(mailbox, monkeypatch, LABWIRE_AUDIT_HEAD_DIR=str(tmp_path))
+        give_work(world)
+        for name, flow in deployed().items():
+            if name == "retry-submissions":
+                end_back_off()
+            before = everything()
+            await flow(return_state=True)
+            once, calls, mails = everything(), len(world.one.journal.entries()), len(mailbox.messages)
+            assert name not in ORDER or once != before, f"{name} had nothing to do"
+            await flow(return_state=True)
+            again, more = everything(), ADDS_EACH_TIME.get(name, set())
+            assert {table for table in once if again[table] != once[table]} == more, name
+            assert len(mailbox.messages) == mails, name
+            assert more or len(world.one.journal.entries()) == calls, name
+        assert mails == 1
