@@ -28,8 +28,7 @@ from models.kernel.errors import ConfigError
 READY_SECONDS = 150
 STOP_SECONDS = 60
 REQUEST_SECONDS = 30
-PREFECT_SECONDS = 90
-"""Over SQLite Prefect now and then waits out its own lock time-out of 60 s (docs/decisions/0004)."""
+PREFECT_SECONDS = 30
 
 
 def run_demo(say: Callable[[str], None], *, stay: bool = False) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-RUN_SECONDS = 150
+RUN_SECONDS = 60
 
 
 class ScenarioError(Exception):

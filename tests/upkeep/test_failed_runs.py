@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import prefect.settings
 import pytest
 from sqlalchemy import select, text
 
 from deployments.simulators.mailbox import Mailbox
+from deployments.worker.rest import prefect_client
 from flows.upkeep.report_failures import report_failures
 from models.kernel.clock import utc_now
 from models.kernel.settings import settings
@@ -35,7 +35,7 @@ class Server:
     """The Prefect server as those who run flows use it; its deployments have names of their own for each test."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30)
+        self._client = prefect_client(url, "")  # asks again where Prefect's SQLite was busy
         self._mark = uuid4().hex[:6]
 
     def name(self, short: str) -> str:
