@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.results import Row, keep, show
 
-AREAS = ("instruments",)
+AREAS = ("instruments", "worker")
 
 
 def main() -> int:

@@ -29,7 +29,6 @@ FOREIGN = (
 
 # How Prefect is run here, unless the environment says otherwise.
 PREFECT_DEFAULTS = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
     # The shortest allowed: the automation for lost runs waits for three missed ones.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     # Runs planned ahead: after downtime each of them would be late, so few.

@@ -22,11 +22,16 @@ def die_with_parent(parent: int, ending: signal.Signals = signal.SIGKILL) -> Non
 
 
 def child_setup(ending: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """A `preexec_fn`: the child leads its own session, so a Ctrl-C reaches the launcher alone, and dies with it."""
+    """A `preexec_fn`: the child leads its own session, so a Ctrl-C reaches the launcher alone, and dies with it.
+
+    It hears SIGINT again, by which Prefect's worker stops: a shell has what it starts in the background (`make up &`)
+    ignore it.
+    """
     parent = os.getpid()
 
     def prepare_child() -> None:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         die_with_parent(parent, ending)
 
     return prepare_child

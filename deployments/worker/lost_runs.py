@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deployments.launcher.process import members
 from deployments.worker.rest import PrefectRest
+from deployments.worker.warm import run_locks
 
 RUN_VARIABLE = b"PREFECT__FLOW_RUN_ID="
 UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
@@ -51,7 +52,7 @@ def _has_other_workers(rest: PrefectRest, pool: str, own_worker: str) -> bool:
 
 def _running_ids(session: str) -> set[str]:
     """Flow runs whose processes, started by an earlier worker of this session, are still at work."""
-    found = set()
+    found = run_locks.at_work()
     for pid in members(session):
         try:
             variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -18,6 +18,7 @@ from deployments.launcher.files import write_atomically
 from deployments.worker.automations import ensure_automations
 from deployments.worker.pool import ensure_pool
 from deployments.worker.rest import PrefectRest
+from models.kernel.settings import settings
 
 ROOT = Path(__file__).parent.parent.parent
 PREFECT_FILE = ROOT / "prefect.yaml"
@@ -25,13 +26,13 @@ PREFECT_FILE = ROOT / "prefect.yaml"
 
 def register(*, is_forced: bool = False) -> None:
     """Bring the server up to date; `is_forced` applies the deployments even if nothing seems changed."""
-    pool = os.environ["LABWIRE_WORK_POOL"]
+    pool, kind = os.environ["LABWIRE_WORK_POOL"], settings().worker_type
     record = Path(os.environ["PREFECT_HOME"]) / "deployed.json"
     with PrefectRest() as rest:
-        _say("work pool", [pool] if ensure_pool(rest, pool) else [])
+        _say("work pool", [pool] if ensure_pool(rest, pool, kind) else [])
         content = yaml.safe_load(PREFECT_FILE.read_text())
         wanted = {deployment["name"] for deployment in content["deployments"]}
-        mark = fingerprint(pool)
+        mark = fingerprint(pool, kind)
         if is_forced or _recorded(record) != mark or not wanted <= _known(rest, wanted):
             deploy(content, pool)
             write_atomically(record, json.dumps(mark))
@@ -53,9 +54,9 @@ def deploy(content: dict[str, Any], pool: str) -> None:
     subprocess.run(line, cwd=ROOT, check=True)
 
 
-def fingerprint(pool: str) -> str:
-    """What the deployments are made from: the file, the code that gives their parameters, Prefect, the pool."""
-    digest = hashlib.sha256(f"{version('prefect')} {pool}".encode())
+def fingerprint(pool: str, kind: str) -> str:
+    """What the deployments are made from: the file, the code of their parameters, Prefect, the pool and its kind."""
+    digest = hashlib.sha256(f"{version('prefect')} {pool} {kind}".encode())
     for path in [PREFECT_FILE, *sorted((ROOT / "flows").rglob("*.py")), *sorted((ROOT / "models").rglob("*.py"))]:
         digest.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

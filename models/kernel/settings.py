@@ -7,7 +7,7 @@ LABWIRE_STATE_DIR finds the same database and keys. What the environment says wi
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     prefect_api_url: str = ""
     """The REST address of the Prefect server; empty: the one `labwire up` starts."""
     work_pool: str = "labwire"
+    worker_type: Literal["labwire-warm", "process"] = "labwire-warm"
+    """Prefect's name of the kind of worker: ours, whose runs start at once, or the stock one."""
     worker_limit: int = Field(default=8, ge=1)
     """Runs at the same time on one worker: on a laden machine more would only make each other late."""
 

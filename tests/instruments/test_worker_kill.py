@@ -5,13 +5,13 @@ import secrets
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from deployments.launcher.environment import read_environment
 from deployments.launcher.process import is_alive
 from deployments.simulators.instrument import SimulatedInstrument
+from deployments.worker.warm import run_locks
 from models.kernel import db
 from models.kernel.settings import settings
 from tests.instruments.helpers import make_lab
@@ -67,21 +67,19 @@ def world(in_the_hub: None, unplanned: None) -> Iterator[World]:
         yield made
 
 
-def process_of(run_id: str) -> int | None:
+def process_of(hub: RunningHub, run_id: str) -> int | None:
     """The process in which the run is executed."""
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and f"FLOW_RUN_ID={run_id}".encode() in (entry / "environ").read_bytes():
-                return int(entry.name)
-        except OSError:
-            continue
-    return None
+    try:
+        return int((hub.state_dir / run_locks.FOLDER / run_id).read_text() or 0) or None
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)
 class Run:
     """A run at work, and the state its assignments come to."""
 
+    hub: RunningHub
     id: str
     world: World
     ids: list[int]
@@ -90,7 +88,7 @@ class Run:
 
 MOMENTS: dict[str, Callable[[Run], bool]] = {
     "before it has a process": lambda run: True,
-    "while it loads its code": lambda run: process_of(run.id) is not None,
+    "while it loads its code": lambda run: process_of(run.hub, run.id) is not None,
     "while its requests are on their way": lambda run: len(run.world.one.journal.entries()) >= 4,
     "while it writes answers down": lambda run: run.wanted in run.world.states(run.ids),
 }
@@ -102,7 +100,7 @@ def under_way(hub: RunningHub, world: World, flow: str, outcome: str) -> tuple[s
     world.one.faults.set("latency_ms", SLOW_MILLISECONDS)
     run_id = hub.start_run(flow, tenant=world.slug)
     wait_for(lambda: world.one.journal.count(outcome) >= 4, PATIENCE_SECONDS, "requests on their way")
-    pid = process_of(run_id)
+    pid = process_of(hub, run_id)
     assert pid is not None
     return run_id, pid
 
@@ -141,11 +139,11 @@ def test_the_run_killed_while_submitting_and_while_polling(hub: RunningHub, worl
     all_completed_once(world, ids)
 
 
-def kill_the_worker_of(run: Run, hub: RunningHub, moment: str) -> None:
+def kill_the_worker_of(run: Run, moment: str) -> None:
     """At that moment; the run's own process is left alone, and lives on."""
     wait_for(lambda: MOMENTS[moment](run), PATIENCE_SECONDS, moment)
-    os.kill(hub.part("worker")["pid"], signal.SIGKILL)
-    process = process_of(run.id)
+    os.kill(run.hub.part("worker")["pid"], signal.SIGKILL)
+    process = process_of(run.hub, run.id)
     assert process is None if moment == "before it has a process" else is_alive(process)
 
 
@@ -158,6 +156,6 @@ def test_the_worker_killed_while_its_run_lives_on(hub: RunningHub, world: World,
     ):
         world.one.journal.clear()
         world.one.faults.set("latency_ms", SLOW_MILLISECONDS)
-        kill_the_worker_of(Run(hub.start_run(flow, tenant=world.slug), world, ids, wanted), hub, moment)
+        kill_the_worker_of(Run(hub, hub.start_run(flow, tenant=world.slug), world, ids, wanted), moment)
         run_to_its_end(hub, world, flow)  # by the new worker, perhaps beside the first run
         judge(world, ids, seconds=PATIENCE_SECONDS)

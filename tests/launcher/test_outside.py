@@ -22,6 +22,7 @@ def outside_hub(database: Database, tmp_path: Path) -> Iterator[RunningHub]:
         "LABWIRE_DATABASE_OWNER_URL": database.owner_url,
         "LABWIRE_API_PROCESSES": "2",
         "LABWIRE_WORK_POOL": "another",
+        "LABWIRE_WORKER_TYPE": "process",
     }
     with running_hub(tmp_path, settings) as hub:
         yield hub

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.launcher.process import SESSION_VARIABLE, end_session, is_alive, members
+from deployments.launcher.process import SESSION_VARIABLE, child_setup, end_session, is_alive, members
 from deployments.launcher.supervisor import GUARD
 from tests.launcher.running import wait_for
 
@@ -87,3 +87,16 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     wait_for(lambda: not is_alive(pid), 5, "child gone")
+
+
+def test_a_child_hears_an_interrupt_though_its_parent_ignores_them() -> None:
+    """A shell has its background jobs ignore SIGINT, and children inherit that."""
+    program = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        line = [sys.executable, "-c", program]
+        prepare = child_setup()
+        done = subprocess.run(line, preexec_fn=prepare, capture_output=True, text=True, check=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.stdout.strip() == "True"
