@@ -102,8 +102,8 @@ def panel(hub: Hub) -> list[Outcome]:
         with steps.step("submit-assignments", f"{len(made)} tests") as said:
             said["outcome"], said["link"] = steps.run("submit-assignments", tenant="lagoon")
         with steps.step("poll-results", f"{len(made)} tests") as said:
-            for one in made:  # the first run fetches them all
-                said["link"] = fetch_until(steps, technician, one, "A", one_alone=False)
+            for one in made:
+                said["link"] = fetch_until(steps, technician, one, "A")
             flags = [technician.get(f"/assignments/{one['id']}")["results"][0]["flag"] for one in made]
             said["outcome"] = f"complete, flags {', '.join(flag or 'none' for flag in flags)}"
     return steps.rows
@@ -203,12 +203,14 @@ def fetch(steps: Steps, technician: Person, made: dict[str, Any]) -> None:
         said["outcome"] = f"complete: {value['raw_value']} {value['unit']}, flag {value['flag']}"
 
 
-def fetch_until(steps: Steps, technician: Person, made: dict[str, Any], state: str, *, one_alone: bool = True) -> str:
-    """Run poll-results until the assignment is in `state`; a link to the last run, or to the assignment."""
-    asked = {"assignment_id": made["id"]} if one_alone else {}
+def fetch_until(steps: Steps, technician: Person, made: dict[str, Any], state: str) -> str:
+    """Run poll-results for the assignment until it is in `state`; a link to the last run, or to the assignment.
+
+    One that is still in progress is due again by the schedule, minutes later, unless it is asked for by its number.
+    """
     deadline, link = time.monotonic() + ANALYSIS_SECONDS, steps.page(f"/assignments/{made['id']}")
     while technician.get(f"/assignments/{made['id']}")["status"] != state:
         if time.monotonic() > deadline:
             expect(technician, made["id"], state)
-        _, link = steps.run("poll-results", tenant="lagoon", **asked)
+        _, link = steps.run("poll-results", tenant="lagoon", assignment_id=made["id"])
     return link
