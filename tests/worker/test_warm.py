@@ -79,6 +79,36 @@ def test_a_parent_with_two_threads_forks_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @contract
+def test_a_fork_the_worker_does_not_learn_of_ends_at_its_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else a run whose answer is lost would be at work twice."""
+    output = tmp_path / "output"
+    forks: list[int] = []
+
+    def lost(pid: int) -> None:
+        forks.append(pid)
+        raise ParentGoneError("the answer is lost")
+
+    monkeypatch.setattr("deployments.worker.warm.parents.RunProcess", lost)
+
+    async def order() -> None:
+        parents = Parents()
+        try:
+            await parents.start(
+                "flows",
+                {"environment": {"PREFECT__FLOW_RUN_ID": "none"}, "working_dir": "/"},
+                lambda: os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND),
+            )
+        finally:
+            parents.close()
+
+    with pytest.raises(ParentGoneError, match="lost"):
+        asyncio.run(order())
+    assert forks
+    wait_for(lambda: not any(is_alive(pid) for pid in forks), 20, "the forks to end")
+    assert output.read_text() == "", "nothing was begun"
+
+
+@contract
 @slow
 def test_the_second_parent_waits_until_a_flow_needs_it(shared_pool: Pool) -> None:
     plain = shared_pool.told(f"{FLOWS}.tells")
