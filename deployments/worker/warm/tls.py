@@ -4,7 +4,9 @@ import ssl
 from functools import lru_cache
 from typing import Any
 
+import certifi
 from prefect.client import orchestration
+from prefect.settings import get_current_settings
 
 
 class _SharedContexts:
@@ -22,5 +24,5 @@ def share_contexts() -> None:
     Prefect makes a context for every client, also where the server is spoken to without TLS. Ours keep their own.
     """
     orchestration.ssl = _SharedContexts()  # type: ignore[assignment,attr-defined]
-    with orchestration.get_client(sync_client=True):
-        return
+    if not get_current_settings().api.tls_insecure_skip_verify:
+        _SharedContexts.create_default_context(cafile=get_current_settings().api.ssl_cert_file or certifi.where())
