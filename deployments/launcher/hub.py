@@ -142,6 +142,6 @@ def _worker(plan: Plan) -> Part:
         command=python_module("deployments.worker.run"),
         needs=("migrations",) if plan.options.prefect_api_url else ("prefect", "migrations"),
         is_ready=probes.worker_reports(f"{plan.prefect_url}/api", plan.auth, pool),
-        stop_seconds=15,
+        stop_seconds=plan.options.worker_drain_seconds + 15,
         ready_seconds=120,
     )

@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Prefect's name of the kind of worker: ours, whose runs start at once, or the stock one."""
     worker_limit: int = Field(default=8, ge=1)
     """Runs at the same time on one worker: on a laden machine more would only make each other late."""
+    worker_drain_seconds: float = Field(default=10, ge=0)
+    """How long a warm worker that is told to stop lets its runs go on."""
 
     smtp_host: str = ""
     smtp_port: int = 25

@@ -156,6 +156,15 @@ class Pool:
         run = wait_for(ended, seconds, "the run's end", pause)
         return run["state_type"], run["state"]["message"] or ""
 
+    def told_to_end(self, run_id: str) -> None:
+        """Cancel a run as the server's page does."""
+        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        self.rest.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+
+    def queue(self, name: str, priority: int) -> None:
+        """Make a queue in the pool, which must be there."""
+        self._post(f"/work_pools/{self.name}/queues", {"name": name, "priority": priority})
+
     def told(self, entrypoint: str, parameters: dict[str, Any] | None = None, **more: Any) -> Any:
         """What a run that must complete says in its message, as JSON."""
         kind, message = self.finished(self.start(entrypoint, parameters, **more))

@@ -1,6 +1,8 @@
 """What Prefect's process worker gives, and the warm one gives too: each test runs on both."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,15 +53,47 @@ def test_a_run_is_cancelled_from_the_server(either_pool: Pool, tmp_path: Path) -
     pid_file = tmp_path / "note.pid"
     wait_for(lambda: pid_file.exists() and pid_file.read_text(), 60, "the run's process")
     pid = int(pid_file.read_text())
-    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    either_pool.rest.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+    either_pool.told_to_end(run_id)
     assert either_pool.finished(run_id, 90)[0] == "CANCELLED"
     wait_for(lambda: not is_alive(pid), 10, "the process to end")
     wait_for(note.exists, 30, "the hook")
     assert note.read_text() == f"Cancelling {run_id}"
 
 
-def test_one_run_at_a_time_where_the_deployment_says_so(either_pool: Pool, tmp_path: Path) -> None:
+def test_cancelling_one_run_leaves_the_others(either_pool: Pool, tmp_path: Path) -> None:
+    going_on = either_pool.start(f"{FLOWS}.sleeps", {"seconds": 12, "note": str(tmp_path / "one")})
+    ended = either_pool.start(f"{FLOWS}.sleeps", {"note": str(tmp_path / "other")})
+    wait_for(lambda: all((tmp_path / f"{name}.pid").exists() for name in ("one", "other")), 60, "both runs")
+    either_pool.told_to_end(ended)
+    assert either_pool.finished(ended, 90)[0] == "CANCELLED"
+    assert either_pool.finished(going_on) == ("COMPLETED", "slept")
+
+
+def test_a_flow_that_takes_too_long_fails_by_its_time_out(either_pool: Pool) -> None:
+    run_id = either_pool.start(f"{FLOWS}.too_slow")
+    assert either_pool.finished(run_id)[0] == "FAILED"
+    assert either_pool.run(run_id)["state"]["name"] == "TimedOut"
+
+
+def test_a_run_gives_signs_of_life(either_pool: Pool) -> None:
+    run_id = either_pool.start(f"{FLOWS}.tells")
+    assert either_pool.finished(run_id)[0] == "COMPLETED"
+
+    def beats() -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        wanted = {
+            "occurred": {"since": (now - timedelta(minutes=5)).isoformat(), "until": now.isoformat()},
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "any_resource": {"id": [f"prefect.flow-run.{run_id}"]},
+        }
+        return list(either_pool.rest.post("/events/filter", json={"filter": wanted}).json()["events"])
+
+    (beat, *_) = wait_for(beats, 20, "the heartbeat")
+    roles = {related["prefect.resource.role"] for related in beat["related"]}
+    assert roles >= {"flow", "deployment", "work-pool", "work-queue"}
+
+
+def test_one_run_at_a_time_where_where_the_deployment_says_so(either_pool: Pool, tmp_path: Path) -> None:
     single = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
     first = either_pool.start(f"{FLOWS}.sleeps", {"seconds": 15, "note": str(tmp_path / "first")}, **single)
     wait_for((tmp_path / "first.pid").exists, 60, "the first run")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def _descriptors(pid: int) -> list[str]:
     return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
 
 
+async def _order() -> None:
+    """Order a run that need not come to anything."""
+    parents = Parents()
+    try:
+        await parents.start("flows", {"environment": {}, "working_dir": "/"}, lambda: os.open(os.devnull, os.O_WRONLY))
+    finally:
+        parents.close()
+
+
 @contract
 @pytest.mark.parametrize("preload", sorted(PRELOADS))
 def test_a_parent_has_one_thread_and_nothing_open(preload: str) -> None:
@@ -65,17 +75,23 @@ def test_a_parent_with_two_threads_forks_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LABWIRE_WARM_PACKAGES", "threaded_flows")
     monkeypatch.syspath_prepend(tmp_path)
 
-    async def order() -> None:
-        parents = Parents()
-        try:
-            await parents.start(
-                "flows", {"environment": {}, "working_dir": "/"}, lambda: os.open(os.devnull, os.O_WRONLY)
-            )
-        finally:
-            parents.close()
-
     with pytest.raises(ParentGoneError, match="2 threads"):
-        asyncio.run(order())
+        asyncio.run(_order())
+
+
+@contract
+def test_where_no_process_can_be_made_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "greedy_flows"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import errno, os\n\n\ndef refuse():\n    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))\n\n\n"
+        "os.fork = refuse\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("LABWIRE_WARM_PACKAGES", "greedy_flows")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ParentGoneError, match="no process could be made: Cannot allocate memory"):
+        asyncio.run(_order())
 
 
 @contract
@@ -203,6 +219,28 @@ def test_what_cannot_be_forked_starts_as_under_the_stock_worker(shared_pool: Poo
         f"{FLOWS}.tells", {"names": ["PYTHONHASHSEED"]}, job_variables={"env": {"PYTHONHASHSEED": "7"}}
     )
     assert told["environment"] == {"PYTHONHASHSEED": "7"}
+
+
+@contract
+@slow
+def test_threads_and_exit_handlers_of_a_run_have_their_turn(shared_pool: Pool, tmp_path: Path) -> None:
+    """A fork ends without clearing its modules, but as multiprocessing's do."""
+    note = tmp_path / "note"
+    run_id = shared_pool.start(f"{FLOWS}.ends_slowly", {"note": str(note)})
+    assert shared_pool.finished(run_id)[0] == "COMPLETED"
+    wait_for(lambda: note.exists() and note.read_text() == "thread handler", 20, "thread, then handler")
+
+
+@contract
+@slow
+def test_a_job_variable_that_is_a_setting_of_prefect_holds(shared_pool: Pool) -> None:
+    """Settings are read anew where they differ from the parent's."""
+    run_id = shared_pool.start(f"{FLOWS}.tells", job_variables={"env": {"PREFECT_LOGGING_TO_API_ENABLED": "false"}})
+    assert shared_pool.finished(run_id)[0] == "COMPLETED"
+    wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}}
+    time.sleep(3)  # lines come after a run's end
+    said = [line["message"] for line in shared_pool.rest.post("/logs/filter", json=wanted).json()]
+    assert "a line of the run" not in said
 
 
 @contract

@@ -5,9 +5,12 @@ import site
 from collections.abc import Iterator
 from pathlib import Path
 
+from deployments.launcher.parts import ROOT
 from deployments.worker.warm.packages import source_folders
 
 SUFFIXES = (".py", ".json", ".txt", ".html", ".sql")
+SETTINGS = (".env", "prefect.toml", "pyproject.toml")
+"""Files of the working folder that Prefect reads settings from."""
 Mark = tuple[str, int, int]
 """A path, when it was changed (ns), its size."""
 
@@ -16,6 +19,7 @@ def fingerprint() -> int:
     """Changes with any source file of ours, any installed package, and Prefect's profile; takes a few ms."""
     marks = [_mark(Path(folder)) for folder in site.getsitepackages()]
     marks.append(_mark(Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"))
+    marks.extend(_mark(ROOT / name) for name in SETTINGS)
     for folder in source_folders():
         marks.extend(_sources(folder))
     return hash(tuple(marks))

@@ -1,24 +1,21 @@
 """Hooks of runs that crashed or were cancelled run in a fork too: the worker itself never imports a flow."""
 
-from collections.abc import Callable
-from typing import Any
+from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
 from deployments.worker.warm.parents import ParentGoneError, Parents
-
-Prepare = Callable[[FlowRun], dict[str, Any]]
+from deployments.worker.warm.starter import WarmStarter
 
 
 class WarmHookRunner:
     """Fulfils `prefect.runner._hook_runner.FlowRunHookRunner`; what goes wrong is logged to the run and ends there."""
 
-    def __init__(self, parents: Parents, preload: str, prepare: Prepare, output: Callable[[], int]) -> None:
+    def __init__(self, parents: Parents) -> None:
         self._parents = parents
-        self._preload = preload
-        self._prepare = prepare
-        self._output = output
+        self.starters: dict[UUID, WarmStarter] = {}
+        """Of the runs at work."""
 
     async def run_cancellation_hooks(self, flow_run: FlowRun, state: State) -> None:
         """`on_cancellation`, where the state is Cancelling."""
@@ -31,9 +28,12 @@ class WarmHookRunner:
             await self._run("crashed", flow_run, state)
 
     async def _run(self, kind: str, flow_run: FlowRun, state: State) -> None:
+        starter = self.starters[flow_run.id]
         hook = {"kind": kind, "flow_run": flow_run.model_dump_json(), "state": state.model_dump_json()}
         try:
-            process = await self._parents.start(self._preload, self._prepare(flow_run) | {"hook": hook}, self._output)
+            process = await self._parents.start(
+                starter.preload, starter.order(flow_run) | {"hook": hook}, starter.output
+            )
             code = await process.wait()
         except ParentGoneError as error:
             flow_run_logger(flow_run).warning("The %s hooks could not be started: %s", kind, error)

@@ -17,7 +17,7 @@ from typing import Any
 
 from deployments.worker.warm import child
 from deployments.worker.warm.packages import warm_packages
-from deployments.worker.warm.tls import share_contexts
+from deployments.worker.warm.rehearsal import heritage, rehearse
 
 LONGEST_ORDER = 1 << 20
 """Bytes; the environment of a run is most of it."""
@@ -28,10 +28,11 @@ PREFECT = ("prefect.flow_engine", "prefect._internal.metrics", "prefect.runner",
 
 
 def main(arguments: list[str]) -> None:
-    """Import, say so, then fork one run for each order; returns when the worker is gone, or as a run that has ended."""
+    """Import, say so, then fork one run for each order; returns when the worker is gone."""
     channel = socket.socket(fileno=int(arguments[0]))
     preload(arguments[1:])
-    share_contexts()
+    rehearse()
+    inherited = heritage()
     gc.collect()
     gc.freeze()  # what is imported stays shared: a collection in a run would touch, and so copy, all of it
     _answer(channel, {"ready": True, "threads": threads()})
@@ -48,8 +49,7 @@ def main(arguments: list[str]) -> None:
         order = json.loads(message)
         if _fork(channel):
             channel.close()
-            child.become(order, descriptors)
-            return
+            child.become(order, descriptors, inherited)
         for descriptor in descriptors:
             os.close(descriptor)
 

@@ -9,14 +9,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from prefect.settings import get_current_settings
+
+from deployments.launcher.parts import ROOT
 from deployments.launcher.process import child_setup
 from deployments.worker.warm.freshness import fingerprint
 from deployments.worker.warm.process import WATCHED, RunProcess
 
-ROOT = Path(__file__).parent.parent.parent.parent
 COMMON = ("sqlalchemy.orm", "sqlalchemy.dialects.postgresql.psycopg2", "httpx")
 PRELOADS: dict[str, tuple[str, ...]] = {"flows": COMMON, "great_expectations": (*COMMON, "great_expectations")}
 LONGEST_ANSWER = 4096
@@ -34,7 +35,7 @@ class ParentGoneError(Exception):
 class Parent:
     """One warm process and the socket to it; one order at a time."""
 
-    def __init__(self, modules: tuple[str, ...], mark: int) -> None:
+    def __init__(self, modules: tuple[str, ...], mark: int, environment: Mapping[str, str]) -> None:
         self.mark = mark
         self._lock = asyncio.Lock()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -43,7 +44,7 @@ class Parent:
         self.process = subprocess.Popen(
             line,
             cwd=ROOT,
-            env={**os.environ, **SINGLE_THREADED},
+            env={**environment, **SINGLE_THREADED},
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
             preexec_fn=child_setup(signal.SIGKILL),  # noqa: PLW1509 # calls into libc prepared beforehand
@@ -108,12 +109,15 @@ class Parents:
     """What the worker asks for runs."""
 
     def __init__(self) -> None:
+        self.defaults: dict[str, str] = {}
+        """Variables of parents and runs where the environment says nothing else."""
         self._parents: dict[str, Parent] = {}
         self._locks = {preload: asyncio.Lock() for preload in PRELOADS}
 
     async def start(self, preload: str, order: Mapping[str, Any], output: Callable[[], int]) -> RunProcess:
         """A run forked from a living, fresh parent, writing to the descriptor `output` opens; else ParentGoneError."""
         descriptor = output()
+        order = {**order, "environment": {**self.defaults, **order["environment"]}}
         try:
             for attempt in range(1, ATTEMPTS + 1):
                 parent = await self.fresh(preload)
@@ -137,7 +141,7 @@ class Parents:
                     return parent
                 if parent is not None:
                     self._drop(preload, parent)
-                parent = Parent(PRELOADS[preload], mark)
+                parent = Parent(PRELOADS[preload], mark, self._environment())
                 self._parents[preload] = parent
                 try:
                     await parent.wait_until_ready()
@@ -145,6 +149,11 @@ class Parents:
                     self._drop(preload, parent)
                     raise
             raise ParentGoneError("the code changes faster than it can be imported")
+
+    def _environment(self) -> dict[str, str]:
+        """As runs have it by default, so that a fork finds Prefect's settings read already."""
+        rendered = get_current_settings().to_environment_variables(exclude_unset=True)
+        return {**self.defaults, **os.environ, **rendered}
 
     def processes(self) -> dict[str, int]:
         """Process ids by preload."""

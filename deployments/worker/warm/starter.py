@@ -11,6 +11,7 @@ from prefect.runner._control_channel import ControlChannel
 from prefect.runner._process_manager import ProcessHandle
 
 from deployments.worker.warm import run_locks
+from deployments.worker.warm.configuration import WarmJobConfiguration
 from deployments.worker.warm.parents import Parents
 
 LOG_NAME = "runs"
@@ -20,20 +21,12 @@ class WarmStarter:
     """Fulfils `prefect.runner._flow_run_executor.ProcessStarter`."""
 
     def __init__(
-        self,
-        parents: Parents,
-        preload: str,
-        *,
-        environment: dict[str, str | None],
-        working_dir: Path,
-        is_streamed: bool,
-        control_channel: ControlChannel,
+        self, parents: Parents, configuration: WarmJobConfiguration, working_dir: Path, control_channel: ControlChannel
     ) -> None:
+        self.preload = configuration.preload
         self._parents = parents
-        self._preload = preload
-        self._environment = environment
+        self._configuration = configuration
         self._working_dir = working_dir
-        self._is_streamed = is_streamed
         self._control_channel = control_channel
 
     async def start(
@@ -48,7 +41,7 @@ class WarmStarter:
         except RuntimeError:
             pass
         try:
-            process = await self._parents.start(self._preload, order, self.output)
+            process = await self._parents.start(self.preload, order, self.output)
         except BaseException:
             self._control_channel.unregister(flow_run.id)
             raise
@@ -60,12 +53,16 @@ class WarmStarter:
         """What `prefect.runner._starter_engine` gives its process; the job's variables hold Prefect's settings."""
         complete: dict[str, str | None] = {
             **os.environ,
-            **self._environment,
+            **self._configuration.env,
             "PREFECT__FLOW_RUN_ID": str(flow_run.id),
             "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
         }
         environment = {name: value for name, value in complete.items() if value is not None}
-        return {"environment": environment, "working_dir": str(self._working_dir)}
+        return {
+            "environment": environment,
+            "working_dir": str(self._working_dir),
+            "related": self._configuration.related,
+        }
 
     def output(self) -> int:
         """A descriptor of where runs write.
@@ -74,7 +71,7 @@ class WarmStarter:
         killed, and end the run with its next line.
         """
         state_dir = os.environ.get("LABWIRE_STATE_DIR")
-        if not self._is_streamed:
+        if not self._configuration.stream_output:
             return os.open(os.devnull, os.O_WRONLY)
         if not state_dir:
             return os.dup(sys.stdout.fileno())

@@ -1,12 +1,14 @@
 """Flows that the tests of the workers run: each shows one thing."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,29 @@ def _spawn() -> list[int]:
         subprocess.Popen(["true"]),
     ]
     return [process.pid for process in left]
+
+
+@flow(name="too-slow", timeout_seconds=1)
+async def too_slow() -> None:
+    """Takes longer than it may."""
+    await asyncio.sleep(60)
+
+
+@flow(name="ends-slowly")
+async def ends_slowly(note: str) -> State[Any]:
+    """Leave a thread that is waited for and an exit handler: each writes into the note after the flow's end."""
+
+    def add(word: str) -> None:
+        with Path(note).open("a") as file:
+            file.write(word)
+
+    def later() -> None:
+        time.sleep(1)
+        add("thread ")
+
+    threading.Thread(target=later).start()
+    atexit.register(add, "handler")
+    return Completed(message="done")
 
 
 @flow(name="empty")
