@@ -1,11 +1,13 @@
 """The worker type `labwire-warm`: Prefect's process worker, whose runs are forked from a warm parent."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
 import anyio
 import anyio.abc
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectHTTPStatusError
@@ -127,6 +129,9 @@ class WarmWorker(ProcessWorker):
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
         """Nothing: a fork takes less time than the server needs to note that there will be one."""
 
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """Not yet: labels are written when the run has ended, and keep none waiting that begin."""
+
     async def _run_warm(
         self, flow_run: FlowRun, configuration: WarmJobConfiguration, status: anyio.abc.TaskStatus[int]
     ) -> ProcessWorkerResult:
@@ -136,6 +141,8 @@ class WarmWorker(ProcessWorker):
             self.hooks.starters[flow_run.id] = starter
             executor = context.create_executor(flow_run, starter, hook_runner=self.hooks, propose_submitting=False)
             execution = await self._execute(executor, status)
+            with suppress(httpx.HTTPError):
+                await super()._give_worker_labels_to_flow_run(flow_run.id)
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
 
     async def _execute(self, executor: FlowRunExecutor, status: anyio.abc.TaskStatus[int]) -> FlowRunExecutionResult:
