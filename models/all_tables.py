@@ -7,8 +7,9 @@ from models.kernel import tables as kernel_tables
 from models.people import tables as people_tables
 from models.upkeep import failure_tables
 from models.upkeep import tables as upkeep_tables
+from models.vitals import tables as vitals_tables
 
 AREAS = (
     *(kernel_tables, idempotency, people_tables, instruments_tables, catalogue_tables, upkeep_tables),
-    failure_tables,
+    *(failure_tables, vitals_tables),
 )

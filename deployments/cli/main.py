@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.cli import database, demo, hub, instruments, people, upkeep
+from deployments.cli import database, demo, devices, hub, instruments, people, upkeep
 
 app = typer.Typer(
     name="labwire",
@@ -17,6 +17,7 @@ app.add_typer(hub.app)
 app.add_typer(demo.app)
 app.add_typer(database.app, name="database")
 app.add_typer(instruments.app, name="instrument")
+app.add_typer(devices.app, name="device")
 people.register(app)  # tenant, user, token, patient
 upkeep.register(app)  # audit, replay
 

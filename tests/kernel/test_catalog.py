@@ -139,6 +139,9 @@ def test_nobody_has_rights_on_partitions_themselves(catalog: Connection) -> None
         """,
     )
     assert found == []
+    assert len(rows(catalog, "SELECT 1 FROM pg_class WHERE relispartition AND relkind = 'r'")) > 50
+    [schema] = rows(catalog, "SELECT has_schema_privilege('labwire_app', 'partition', 'USAGE, CREATE') AS is_open")
+    assert not schema.is_open
     assert rows(catalog, "SELECT 1 FROM pg_default_acl") == []  # a partition made later gets no rights by itself
 
 
@@ -153,7 +156,10 @@ def test_only_the_registrys_functions_look_across_tenants_and_only_we_may_call_t
         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
         """,
     )
-    definers = [function for function in functions if function.prosecdef]
+    (partitions,) = [function for function in functions if function.proname == "make_partitions"]
+    assert (partitions.owner, partitions.for_app, partitions.for_public) == ("labwire_owner", True, False)
+    assert partitions.proconfig == ["search_path=pg_catalog, pg_temp"]
+    definers = [function for function in functions if function.prosecdef and function is not partitions]
     assert {function.proname for function in functions if function.proname.startswith("registry_")} == {
         function.proname for function in definers
     }

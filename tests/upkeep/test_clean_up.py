@@ -47,6 +47,15 @@ KEPT = {
     "verification": "the record",
     "quality_check": "keeps its own number of rows (LABWIRE_QUALITY_CHECKS_KEPT)",
     "failure_notice": "one row for each deployment",
+    "device": "set up by people",
+    "device_patient": "whose a device was: the record",
+    "device_key": "set up by people; a rotation adds one",
+    "device_contact": "one row for each device",
+    "device_rate": "counts of minutes: prepare-partitions removes those of days before",
+    "device_activity": "the record of what devices were answered",
+    "vital_sign": "the record",
+    "held_reading": "the record of what was held",
+    "vitals_policy": "set up by people",
 }
 """Every table that is never pruned, or prunes itself, and why: a new table is named here or in RULES."""
 

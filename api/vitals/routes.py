@@ -1,0 +1,22 @@
+"""The devices' door at its documented addresses."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.vitals import answers, doors
+
+router = APIRouter()
+KEY: dict[str, Any] = {"security": [{"HTTPBearer": []}]}
+
+
+def _serve(path: str, door: Any, method: str, documented: dict[str, Any]) -> None:
+    """With and without the slash at its end: some clients cannot follow a redirect with a body."""
+    documented = {**documented, "openapi_extra": {**documented["openapi_extra"], **KEY}}
+    router.add_api_route(path, door, methods=[method], tags=["devices"], **documented)
+    router.add_api_route(path.rstrip("/"), door, methods=[method], include_in_schema=False)
+
+
+_serve("/api/iot/vitals/", doors.submit, "POST", answers.SUBMIT)
+_serve("/api/iot/vitals/batch/", doors.submit_batch, "POST", answers.BATCH)
+_serve("/api/iot/status/", doors.status, "GET", answers.STATUS)

@@ -1,0 +1,107 @@
+"""What devices ask, let in by one thread of this process: whatever waits is one group, one transaction for all tenants.
+
+Every answer comes after the commit. When a group fails, each of its requests is tried alone, and only the one at fault
+fails.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from models.kernel.tenancy import group_session, switch_tenant
+from models.vitals.stores.admission import Outcome, Rates, Request, admit
+
+MOST_REQUESTS = 64
+MOST_READINGS = 2000
+"""In one group: a transaction of some 50 ms."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    tenant_id: int
+    request: Request
+    future: asyncio.Future[Outcome]
+
+
+class DoorWriter:
+    """Started with the first request; `heard` is told the rates of each tenant after each commit."""
+
+    def __init__(self, heard: Callable[[int, Rates], None]) -> None:
+        self._heard = heard
+        self._waiting: deque[_Waiting] = deque()
+        self._is_there_work = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._work, name="door-writer", daemon=True).start()
+
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it answers on this loop."""
+        return self._loop is loop
+
+    async def admit(self, tenant_id: int, request: Request) -> Outcome:
+        """What became of the request, once it is committed; the database's error when it cannot be."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._waiting.append(_Waiting(tenant_id, request, future))
+        self._is_there_work.set()
+        return await future
+
+    def _work(self) -> None:
+        while True:
+            self._is_there_work.wait()
+            self._is_there_work.clear()
+            while group := self._next_group():
+                results = _write(group, self._heard)
+                self._loop.call_soon_threadsafe(_settle, group, results)
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        readings = 0
+        while self._waiting and len(group) < MOST_REQUESTS and readings < MOST_READINGS:
+            group.append(self._waiting.popleft())
+            readings += len(group[-1].request.readings)
+        return group
+
+
+def _write(group: list[_Waiting], heard: Callable[[int, Rates], None]) -> Sequence[Outcome | Exception]:
+    try:
+        return _commit(group, heard)
+    except Exception as error:  # noqa: BLE001 # each request's own error is raised where it is awaited
+        if len(group) == 1:
+            return [error]
+        log.warning("writing one by one", error=type(error).__name__, requests=len(group))
+        return [_write([waiting], heard)[0] for waiting in group]
+
+
+def _commit(group: list[_Waiting], heard: Callable[[int, Rates], None]) -> list[Outcome]:
+    by_tenant: dict[int, list[int]] = {}
+    for index, waiting in enumerate(group):
+        by_tenant.setdefault(waiting.tenant_id, []).append(index)
+    results: list[Any] = [None] * len(group)
+    rates: list[tuple[int, Rates]] = []
+    with group_session() as session:
+        for tenant_id, indexes in sorted(by_tenant.items()):
+            switch_tenant(session, tenant_id)
+            outcomes, rate = admit(session, tenant_id, [group[index].request for index in indexes])
+            for index, outcome in zip(indexes, outcomes, strict=True):
+                results[index] = outcome
+            if rate is not None:
+                rates.append((tenant_id, rate))
+    for tenant_id, rate in rates:
+        heard(tenant_id, rate)
+    return results
+
+
+def _settle(group: list[_Waiting], results: Sequence[Outcome | Exception]) -> None:
+    for waiting, result in zip(group, results, strict=True):
+        if waiting.future.done():  # its client is gone
+            continue
+        if isinstance(result, Exception):
+            waiting.future.set_exception(result)
+        else:
+            waiting.future.set_result(result)

@@ -1,0 +1,109 @@
+"""Units, bounds and parsing, by example and by property."""
+
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.kernel.errors import InvalidError
+from models.vitals import readings
+from models.vitals.measures import BY_NAME, MEASURES
+from models.vitals.readings import parse
+
+pytestmark = pytest.mark.unit
+MOMENT = {"timestamp": "2025-11-17T10:30:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "unit", "canonical"),
+    [
+        ("temperature", "98.6", "F", "37.00"),
+        ("temperature", "37.25", "C", "37.25"),
+        ("weight", "150.0", "lbs", "68.04"),
+        ("weight", "68.0", "kg", "68.0"),
+        ("glucose", "5.5", "mmol/L", "99.09"),
+        ("glucose", "95.0", "mg/dL", "95.0"),
+        ("heart_rate", "75", None, "75"),
+    ],
+)
+def test_units_by_example(name: str, value: str, unit: str | None, canonical: str) -> None:
+    assert str(BY_NAME[name].to_canonical(Decimal(value), unit)) == canonical
+
+
+@given(st.decimals(min_value=-100, max_value=300, places=1))
+def test_a_degree_goes_there_and_back_to_a_hundredth(fahrenheit: Decimal) -> None:
+    celsius = BY_NAME["temperature"].to_canonical(fahrenheit, "F")
+    assert abs(celsius * 9 / 5 + 32 - fahrenheit) <= Decimal("0.01")
+
+
+@given(st.sampled_from(MEASURES), st.decimals(min_value=1, max_value=1000, places=1), st.data())
+def test_more_is_more_in_every_unit(measure: Any, value: Decimal, data: st.DataObject) -> None:
+    unit = data.draw(st.sampled_from(sorted(measure.units))) if measure.units else None
+    assert measure.to_canonical(value, unit) < measure.to_canonical(value + 1, unit)
+
+
+@given(st.sampled_from(MEASURES))
+def test_bounds_are_possible_and_what_lies_beyond_is_not(measure: Any) -> None:
+    assert measure.is_possible(measure.lowest)
+    assert measure.is_possible(measure.highest)
+    assert not measure.is_possible(measure.lowest - Decimal("0.01"))
+    assert not measure.is_possible(measure.highest + Decimal("0.01"))
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"heart_rate": 75}', "timestamp"),
+        (b'{"timestamp": 5, "heart_rate": 75}', "timestamp"),
+        (b'{"timestamp": "2025-11-17", "heart_rate": 75}', "timestamp"),
+        (b'{"timestamp": "2025-11-17T10:30:00", "heart_rate": 75}', "timestamp"),
+        (b'{"timestamp": "0001-01-01T00:00:00+14:00", "heart_rate": 75}', "timestamp"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": "75"}', "heart_rate"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": true}', "heart_rate"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75.5}', "heart_rate"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 1e999}', "heart_rate"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 99999999999999999999}', "heart_rate"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "temperature": 98.60000000000000001}', "temperature"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "temperature": 98.6, "temperature_unit": "K"}', "temperature_unit"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "weight": 150, "weight_unit": ["kg"]}', "weight_unit"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "battery_level": 101}', "battery_level"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "notes": "a\\u0000b"}', "notes"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "notes": "\\ud800"}', "notes"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "consciousness": "dreaming"}', "consciousness"),
+        (b'{"timestamp": "2025-11-17T10:30:00Z", "notes": "nothing measured"}', None),
+    ],
+)
+def test_what_is_not_acceptable_names_its_field(body: bytes, field: str | None) -> None:
+    with pytest.raises(InvalidError) as raised:
+        parse(readings.load(body), zone=None)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"heart_rate": NaN}', b"[" * 100_000, b'{"a": Infinity}'])
+def test_what_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidError, match="Invalid JSON"):
+        readings.load(body)
+
+
+def test_a_time_without_offset_is_the_devices() -> None:
+    given = {"timestamp": "2025-07-01T12:00:00", "heart_rate": 75}
+    assert parse(given, zone=ZoneInfo("Africa/Nairobi")).recorded_at.isoformat() == "2025-07-01T09:00:00+00:00"
+
+
+def test_the_same_numbers_written_otherwise_say_the_same() -> None:
+    one = parse(readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "temperature": 98.6}'), zone=None)
+    same = parse(readings.load(b'{"temperature": 98.60, "timestamp": "2025-11-17T10:30:00Z"}'), zone=None)
+    other = parse(readings.load(b'{"temperature": 98.7, "timestamp": "2025-11-17T10:30:00Z"}'), zone=None)
+    assert one.content == same.content != other.content
+    assert str(same.values["temperature"].given) == "98.60"
+
+
+def test_unknown_fields_are_named_and_kept() -> None:
+    reading = parse(
+        readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "mood": {"x": 1.5}}'), zone=None
+    )
+    assert reading.extra == ("mood",)
+    assert '"mood"' in reading.raw
