@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.results import Row, keep, show
 
-AREAS = ("instruments", "worker")
+AREAS = ("instruments", "worker", "vitals")
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from models.vitals.stores.storing import Stored
 MOST_READINGS = 1000
 """Of one batch."""
 
-_limits = Limits()
+LIMITS = Limits()
 _writer: DoorWriter | None = None
 
 
@@ -130,7 +130,7 @@ def writer() -> DoorWriter:
     """The writer of this process's loop."""
     global _writer  # one a process, made when it is first needed
     if _writer is None or not _writer.is_of(asyncio.get_running_loop()):
-        _writer = DoorWriter(_limits.hear)
+        _writer = DoorWriter(LIMITS.hear)
     return _writer
 
 
@@ -182,14 +182,14 @@ def _parsed(items: list[Any], visit: Visit) -> tuple[dict[int, Reading], list[di
 
 
 def _full(visit: Visit) -> Response | None:
-    exceeded = _limits.exceeded(visit.key.tenant_id, visit.key.device_id, visit.received_at)
+    exceeded = LIMITS.exceeded(visit.key.tenant_id, visit.key.device_id, visit.received_at)
     if exceeded is None:
         return None
     return _error(429, "Too many readings", {**exceeded.headers, "Retry-After": str(exceeded.reset_seconds)})
 
 
 def _headers(visit: Visit) -> dict[str, str]:
-    allowance = _limits.allowance(visit.key.tenant_id, visit.key.device_id, visit.received_at)
+    allowance = LIMITS.allowance(visit.key.tenant_id, visit.key.device_id, visit.received_at)
     return allowance.headers if allowance is not None else {}
 
 

@@ -70,7 +70,7 @@ class DoorWriter:
 
 def _write(group: list[_Waiting], heard: Callable[[int, Rates], None]) -> Sequence[Outcome | Exception]:
     try:
-        return _commit(group, heard)
+        return commit([(waiting.tenant_id, waiting.request) for waiting in group], heard)
     except Exception as error:  # noqa: BLE001 # each request's own error is raised where it is awaited
         if len(group) == 1:
             return [error]
@@ -78,16 +78,17 @@ def _write(group: list[_Waiting], heard: Callable[[int, Rates], None]) -> Sequen
         return [_write([waiting], heard)[0] for waiting in group]
 
 
-def _commit(group: list[_Waiting], heard: Callable[[int, Rates], None]) -> list[Outcome]:
+def commit(asked: Sequence[tuple[int, Request]], heard: Callable[[int, Rates], None]) -> list[Outcome]:
+    """Let in requests (tenant and request) in one transaction; their outcomes, once it is committed."""
     by_tenant: dict[int, list[int]] = {}
-    for index, waiting in enumerate(group):
-        by_tenant.setdefault(waiting.tenant_id, []).append(index)
-    results: list[Any] = [None] * len(group)
+    for index, (tenant_id, _) in enumerate(asked):
+        by_tenant.setdefault(tenant_id, []).append(index)
+    results: list[Any] = [None] * len(asked)
     rates: list[tuple[int, Rates]] = []
     with group_session() as session:
         for tenant_id, indexes in sorted(by_tenant.items()):
             switch_tenant(session, tenant_id)
-            outcomes, rate = admit(session, tenant_id, [group[index].request for index in indexes])
+            outcomes, rate = admit(session, tenant_id, [asked[index][1] for index in indexes])
             for index, outcome in zip(indexes, outcomes, strict=True):
                 results[index] = outcome
             if rate is not None:

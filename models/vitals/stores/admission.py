@@ -5,7 +5,7 @@ process at once. The row of a device's last contact is taken first, so that its 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.vitals.readings import Reading
+from models.vitals.rules import BACKFILL_DAYS
 from models.vitals.stores.storing import Stored, Wanted, store_readings
 
 DEVICE_RATE, TENANT_RATE = 1_200, 600_000
@@ -56,13 +57,15 @@ class Rates:
 
 def admit(session: Session, tenant_id: int, requests: Sequence[Request]) -> tuple[list[Outcome], Rates | None]:
     """Let in what may come in and write down all of it; the caller commits, and answers after that."""
-    outcomes, limits = _at_the_gate(session, tenant_id, requests)
+    outcomes, limits, backfill_days = _at_the_gate(session, tenant_id, requests)
     let_in = [index for index, outcome in enumerate(outcomes) if outcome.status == 200]
     rates = None
     if let_in:
-        _note_contact(session, tenant_id, [requests[index] for index in let_in])
-        rates = _count(session, tenant_id, [requests[index] for index in let_in], limits)
-        _store(session, tenant_id, requests, outcomes, let_in)
+        rates = _note_contact(session, tenant_id, [requests[index] for index in let_in], limits)
+        wanted = _wanted(requests, let_in)
+        for (index, _), stored in zip(wanted, _stored(session, tenant_id, wanted, backfill_days), strict=True):
+            outcomes[index].stored.append(stored)
+        _refuse_unassigned(requests, outcomes)
     _write_down(session, tenant_id, requests, outcomes)
     return outcomes, rates
 
@@ -70,14 +73,17 @@ def admit(session: Session, tenant_id: int, requests: Sequence[Request]) -> tupl
 GATE = text("""
 SELECT k.id, k.device_id, k.can_write_vitals, k.can_read_patient, d.is_active,
        k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AS is_valid,
-       coalesce(d.rate_per_minute, p.device_rate_per_minute) AS device_rate, p.tenant_rate_per_minute AS tenant_rate
+       coalesce(d.rate_per_minute, p.device_rate_per_minute) AS device_rate, p.tenant_rate_per_minute AS tenant_rate,
+       p.backfill_days
 FROM device_key k JOIN device d ON d.tenant_id = k.tenant_id AND d.id = k.device_id
 LEFT JOIN vitals_policy p ON p.tenant_id = k.tenant_id
 WHERE k.tenant_id = :tenant_id AND k.id = ANY(:keys)
 """)
 
 
-def _at_the_gate(session: Session, tenant_id: int, requests: Sequence[Request]) -> tuple[list[Outcome], dict[int, int]]:
+def _at_the_gate(
+    session: Session, tenant_id: int, requests: Sequence[Request]
+) -> tuple[list[Outcome], dict[int, int], int]:
     keys = sorted({request.key_id for request in requests})
     gates = {row.id: row for row in session.execute(GATE, {"tenant_id": tenant_id, "keys": keys})}
     outcomes = []
@@ -95,7 +101,8 @@ def _at_the_gate(session: Session, tenant_id: int, requests: Sequence[Request]) 
             outcomes.append(Outcome(can_read_patient=gate.can_read_patient))
     limits = {gate.device_id: gate.device_rate or DEVICE_RATE for gate in gates.values()}
     limits[0] = next((gate.tenant_rate for gate in gates.values()), None) or TENANT_RATE
-    return outcomes, limits
+    backfill_days = next((gate.backfill_days for gate in gates.values()), None) or BACKFILL_DAYS
+    return outcomes, limits, backfill_days
 
 
 CONTACT = text("""
@@ -110,11 +117,25 @@ ON CONFLICT (tenant_id, device_id) DO UPDATE SET
         THEN coalesce(excluded.battery_level, c.battery_level) ELSE c.battery_level END,
     signal_quality = CASE WHEN c.reading_at IS NULL OR excluded.reading_at >= c.reading_at
         THEN coalesce(excluded.signal_quality, c.signal_quality) ELSE c.signal_quality END,
-    reading_at = greatest(c.reading_at, excluded.reading_at), silence_told_at = NULL
+    reading_at = greatest(c.reading_at, excluded.reading_at), silence_told_at = NULL;
+WITH counted AS (
+    INSERT INTO device_rate AS c (tenant_id, device_id, minute, readings)
+    SELECT :tenant_id, CASE r.device_id WHEN 0 THEN -pg_backend_pid() ELSE r.device_id END, :minute, r.readings
+    FROM jsonb_to_recordset(CAST(:counts AS jsonb)) AS r(device_id bigint, readings bigint)
+    ON CONFLICT (tenant_id, device_id, minute) DO UPDATE SET readings = c.readings + excluded.readings
+    RETURNING device_id, readings
+)
+SELECT device_id, readings FROM counted
+UNION ALL
+SELECT 0, coalesce(sum(readings), 0) FROM device_rate
+WHERE tenant_id = :tenant_id AND minute = :minute AND device_id < 0 AND device_id <> -pg_backend_pid()
 """)
+"""In one round trip: who was heard of, and how much they sent in this minute.
+
+The tenant's count is kept in one row for each connection (negative device ids), so that none waits for another."""
 
 
-def _note_contact(session: Session, tenant_id: int, requests: Iterable[Request]) -> None:
+def _note_contact(session: Session, tenant_id: int, requests: Sequence[Request], limits: dict[int, int]) -> Rates:
     rows: dict[int, dict[str, Any]] = {}
     for request in requests:
         row = rows.setdefault(request.device_id, {"device_id": request.device_id})
@@ -126,53 +147,41 @@ def _note_contact(session: Session, tenant_id: int, requests: Iterable[Request])
                 for name in ("battery_level", "signal_quality"):
                     if getattr(reading, name) is not None:
                         row[name] = getattr(reading, name)
-    session.execute(CONTACT, {"tenant_id": tenant_id, "rows": json.dumps(list(rows.values()))})
-
-
-COUNT = text("""
-WITH counted AS (
-    INSERT INTO device_rate AS c (tenant_id, device_id, minute, readings)
-    SELECT :tenant_id, CASE r.device_id WHEN 0 THEN -pg_backend_pid() ELSE r.device_id END, :minute, r.readings
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(device_id bigint, readings bigint)
-    ON CONFLICT (tenant_id, device_id, minute) DO UPDATE SET readings = c.readings + excluded.readings
-    RETURNING device_id, readings
-)
-SELECT device_id, readings FROM counted
-UNION ALL
-SELECT 0, coalesce(sum(readings), 0) FROM device_rate
-WHERE tenant_id = :tenant_id AND minute = :minute AND device_id < 0 AND device_id <> -pg_backend_pid()
-""")
-"""The tenant's count is kept in one row for each connection (negative device ids), so that none waits for another."""
-
-
-def _count(session: Session, tenant_id: int, requests: Sequence[Request], limits: dict[int, int]) -> Rates:
     minute = max(request.received_at for request in requests).replace(second=0, microsecond=0)
-    counts: dict[int, int] = {0: 0}
-    for request in requests:
-        counts[request.device_id] = counts.get(request.device_id, 0) + len(request.readings)
-        counts[0] += len(request.readings)
-    rows = [{"device_id": device_id, "readings": count} for device_id, count in sorted(counts.items())]
-    found = session.execute(COUNT, {"tenant_id": tenant_id, "minute": minute, "rows": json.dumps(rows)}).all()
+    counts = json.dumps(_counts(requests))
+    values = {"tenant_id": tenant_id, "rows": json.dumps(list(rows.values())), "minute": minute, "counts": counts}
+    found = session.execute(CONTACT, values).all()
     after = {row.device_id: int(row.readings) for row in found if row.device_id > 0}
     after[0] = int(sum(row.readings for row in found if row.device_id <= 0))
     return Rates(minute, after, {whose: limits[whose] for whose in after})
 
 
-def _store(
-    session: Session, tenant_id: int, requests: Sequence[Request], outcomes: list[Outcome], let_in: list[int]
-) -> None:
-    places = [(index, place) for index in let_in for place in range(len(requests[index].readings))]
-    if not places:
-        return
-    wanted = [
-        Wanted(requests[index].device_id, requests[index].received_at, requests[index].readings[place])
-        for index, place in places
+def _counts(requests: Sequence[Request]) -> list[dict[str, int]]:
+    counts: dict[int, int] = {0: 0}
+    for request in requests:
+        counts[request.device_id] = counts.get(request.device_id, 0) + len(request.readings)
+        counts[0] += len(request.readings)
+    return [{"device_id": device_id, "readings": count} for device_id, count in sorted(counts.items())]
+
+
+def _wanted(requests: Sequence[Request], let_in: list[int]) -> list[tuple[int, Wanted]]:
+    """The readings to store, each with the number of its request."""
+    return [
+        (index, Wanted(requests[index].device_id, requests[index].received_at, reading))
+        for index in let_in
+        for reading in requests[index].readings
     ]
-    for (index, _), stored in zip(places, store_readings(session, tenant_id, wanted), strict=True):
-        outcomes[index].stored.append(stored)
-    for index in let_in:
-        outcome = outcomes[index]
-        if requests[index].door == "vitals" and outcome.stored == [None]:
+
+
+def _stored(
+    session: Session, tenant_id: int, wanted: list[tuple[int, Wanted]], backfill_days: int
+) -> list[Stored | None]:
+    return store_readings(session, tenant_id, [each for _, each in wanted], backfill_days=backfill_days)
+
+
+def _refuse_unassigned(requests: Sequence[Request], outcomes: list[Outcome]) -> None:
+    for request, outcome in zip(requests, outcomes, strict=True):
+        if request.door == "vitals" and outcome.stored == [None]:
             outcome.status, outcome.error = 400, UNASSIGNED
 
 

@@ -1,7 +1,9 @@
 """Readings into the database: each once, corrections marked, what a rule holds kept apart."""
 
 import json
+import threading
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +17,7 @@ from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS, Finding, findings
 
 Key = tuple[int, datetime, bytes]
+IDS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +43,22 @@ class Stored:
     is_new: bool = True
 
 
-def store_readings(session: Session, tenant_id: int, wanted: Sequence[Wanted]) -> list[Stored | None]:
+def store_readings(
+    session: Session, tenant_id: int, wanted: Sequence[Wanted], *, backfill_days: int | None = None
+) -> list[Stored | None]:
     """One result for each, None for a reading of a time when the device was nobody's. Repeated ones answer as at first.
 
     The caller holds the devices' contact rows, so that nobody else stores readings of them.
     """
-    days = session.scalar(POLICY, {"tenant_id": tenant_id}) or BACKFILL_DAYS
+    days = backfill_days or session.scalar(POLICY, {"tenant_id": tenant_id}) or BACKFILL_DAYS
     held = {
         each.key: tuple(findings(each.reading, received_at=each.received_at, backfill_days=days)) for each in wanted
     }
-    wearers = _Wearers(session, tenant_id, {each.device_id for each in wanted})
     good = [each for each in wanted if not held[each.key]]
-    there = _already_there(session, tenant_id, good)
+    wearers, there = _look(session, tenant_id, good)
     results: dict[Key, Stored | None] = {key: Stored(held=why) for key, why in held.items() if why}
     new: list[dict[str, Any]] = []
-    for each, vital_sign_id in zip(good, _ids(session, len(good)), strict=True):
+    for each, vital_sign_id in zip(good, take_ids(session, len(good)), strict=True):
         if each.key in results:
             continue
         moment = each.key[:2]
@@ -76,61 +80,78 @@ def store_readings(session: Session, tenant_id: int, wanted: Sequence[Wanted]) -
 
 
 POLICY = text("SELECT backfill_days FROM vitals_policy WHERE tenant_id = :tenant_id")
-WEARERS = text("""
-SELECT w.device_id, coalesce(p.merged_into_id, p.id) AS patient_id, w.assigned_from, w.assigned_until
-FROM device_patient w JOIN patient p ON p.tenant_id = w.tenant_id AND p.id = w.patient_id
-WHERE w.tenant_id = :tenant_id AND w.device_id = ANY(:devices) ORDER BY w.device_id, w.assigned_from
-FOR KEY SHARE OF p
+LOOK = text("""
+SELECT p.id FROM device_patient w JOIN patient p ON p.tenant_id = w.tenant_id AND p.id = w.patient_id
+WHERE w.tenant_id = :tenant_id AND w.device_id = ANY(:devices) ORDER BY p.id FOR KEY SHARE OF p;
+SELECT (
+    SELECT jsonb_agg(jsonb_build_array(w.device_id, coalesce(p.merged_into_id, p.id), w.assigned_from, w.assigned_until)
+                     ORDER BY w.assigned_from)
+    FROM device_patient w JOIN patient p ON p.tenant_id = w.tenant_id AND p.id = w.patient_id
+    WHERE w.tenant_id = :tenant_id AND w.device_id = ANY(:devices)
+) AS wearers, (
+    SELECT jsonb_agg(jsonb_build_array(v.device_id, v.recorded_at, encode(v.content, 'hex'), v.id, v.alerts_triggered))
+    FROM jsonb_to_recordset(CAST(:moments AS jsonb)) AS r(device_id bigint, recorded_at timestamptz)
+    JOIN vital_sign v ON v.device_id = r.device_id AND v.recorded_at = r.recorded_at
+    WHERE v.tenant_id = :tenant_id AND v.recorded_at BETWEEN :first AND :last
+) AS there
 """)
-"""Locked, so that a merge of the patient either moves these readings too or is seen here."""
+"""In one round trip. Patients are locked first, so that a merge either moves these readings too or is seen here; with
+the bounds written into the statement only the partitions of these months are looked at."""
 
 
 class _Wearers:
     """Whose a device was at a time."""
 
-    def __init__(self, session: Session, tenant_id: int, devices: set[int]) -> None:
-        self._periods: dict[int, list[Any]] = {}
-        for row in session.execute(WEARERS, {"tenant_id": tenant_id, "devices": sorted(devices)}):
-            self._periods.setdefault(row.device_id, []).append(row)
+    def __init__(self, periods: Sequence[Sequence[Any]]) -> None:
+        self._periods: dict[int, list[tuple[datetime, datetime | None, int]]] = {}
+        for device_id, patient_id, since, until in periods:
+            period = (datetime.fromisoformat(since), datetime.fromisoformat(until) if until else None, patient_id)
+            self._periods.setdefault(device_id, []).append(period)
 
     def at(self, device_id: int, moment: datetime) -> int | None:
         periods = self._periods.get(device_id, [])
-        place = bisect_right(periods, moment, key=lambda period: period.assigned_from) - 1
+        place = bisect_right(periods, moment, key=lambda period: period[0]) - 1
         if place < 0:
             return None
-        period = periods[place]
-        return period.patient_id if period.assigned_until is None or moment < period.assigned_until else None
+        _, until, patient_id = periods[place]
+        return patient_id if until is None or moment < until else None
 
 
-THERE = text("""
-SELECT v.device_id, v.recorded_at, v.content, v.id, v.alerts_triggered
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(device_id bigint, recorded_at timestamptz)
-JOIN vital_sign v ON v.device_id = r.device_id AND v.recorded_at = r.recorded_at
-WHERE v.tenant_id = :tenant_id AND v.recorded_at BETWEEN :first AND :last
-""")
-"""With the bounds written into the statement only the partitions of these months are looked at."""
+There = dict[tuple[int, datetime], dict[bytes, tuple[int, int]]]
 
 
-def _already_there(
-    session: Session, tenant_id: int, wanted: Sequence[Wanted]
-) -> dict[tuple[int, datetime], dict[bytes, tuple[int, int]]]:
+def _look(session: Session, tenant_id: int, wanted: Sequence[Wanted]) -> tuple[_Wearers, There]:
+    """Whose the devices were, and which readings of these moments are there: content to id and alerts."""
+    if not wanted:
+        return _Wearers([]), {}
     moments = sorted({each.key[:2] for each in wanted})
-    if not moments:
-        return {}
     rows = [{"device_id": device_id, "recorded_at": moment.isoformat()} for device_id, moment in moments]
-    bounds = {"first": min(moment for _, moment in moments), "last": max(moment for _, moment in moments)}
-    found: dict[tuple[int, datetime], dict[bytes, tuple[int, int]]] = {}
-    for row in session.execute(THERE, {"tenant_id": tenant_id, "rows": json.dumps(rows), **bounds}):
-        same_time = found.setdefault((row.device_id, row.recorded_at), {})
-        same_time[bytes(row.content)] = (row.id, row.alerts_triggered)
-    return found
+    values = {
+        "tenant_id": tenant_id,
+        "devices": sorted({device_id for device_id, _ in moments}),
+        "moments": json.dumps(rows),
+        "first": min(moment for _, moment in moments),
+        "last": max(moment for _, moment in moments),
+    }
+    found = session.execute(LOOK, values).one()
+    there: There = {}
+    for device_id, moment, content, vital_sign_id, alerts in found.there or ():
+        same_time = there.setdefault((device_id, datetime.fromisoformat(moment)), {})
+        same_time[bytes.fromhex(content)] = (vital_sign_id, alerts)
+    return _Wearers(found.wearers or ()), there
 
 
-def _ids(session: Session, number: int) -> list[int]:
-    if not number:
-        return []
-    wanted = text("SELECT nextval('vital_sign_id_seq') FROM generate_series(1, :number)")
-    return list(session.scalars(wanted, {"number": number}))
+_reserved: deque[int] = deque()
+_reserving = threading.Lock()
+
+
+def take_ids(session: Session, number: int) -> list[int]:
+    """Numbers for readings to come, reserved in blocks; those of a transaction that fails are never used."""
+    with _reserving:
+        while len(_reserved) < number:
+            wanted = text("SELECT nextval('vital_sign_id_seq') FROM generate_series(1, :number)")
+            _reserved.extend(session.scalars(wanted, {"number": max(IDS_AT_ONCE, number)}))
+        return [_reserved.popleft() for _ in range(number)]
 
 
 _CONVERTED = [measure.name for measure in MEASURES if measure.units]
