@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 
 from api import errors, health
+from api.direct import Direct, Handler
 from api.middleware import Door
 
 HERE = Path(__file__).parent
@@ -35,12 +36,16 @@ def create_app() -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     errors.install(app)
+    direct: dict[tuple[str, str], tuple[str, Handler]] = {}
+    app.add_middleware(Direct, handlers=direct)
     app.add_middleware(Door)
     app.include_router(health.router)
     for area in areas():
         for kind in ("routes", "pages"):
             if find_spec(f"api.{area}.{kind}") is not None:
-                router: APIRouter = import_module(f"api.{area}.{kind}").router
+                module = import_module(f"api.{area}.{kind}")
+                direct |= getattr(module, "DIRECT", {})
+                router: APIRouter = module.router
                 app.include_router(router, include_in_schema=kind == "routes")
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.state.page_paths = frozenset(route.path for route in iter_route_contexts(app.routes))

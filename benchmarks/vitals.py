@@ -28,11 +28,15 @@ SECONDS = 4
 ROUNDS = 1
 PROCESSES = 2
 INSERT = """
-\\set n random(1, 1000000)
-INSERT INTO bench_reading
-    (tenant_id, recorded_at, received_at, patient_id, data_source, device_id, content, heart_rate, raw)
-VALUES (1, now(), now(), 1, 'device', 1, '\\x00', :n, '{{"device_id": "DEV001", "heart_rate": 75}}');
+\\set n random(1, 1000000000)
+\\set device random(1, 200)
+INSERT INTO vital_sign (tenant_id, recorded_at, received_at, patient_id, data_source, device_id, content, heart_rate,
+    blood_pressure_systolic, blood_pressure_diastolic, temperature, temperature_given, temperature_unit,
+    oxygen_saturation, battery_level, raw)
+VALUES (1, now() - interval '20 days' + :n * interval '1 ms', now(), :device, 'device', :device,
+    sha256(int8send(:n)), 75, 120, 80, 37.00, 98.6, 'F', 98.0, 80, '{"device_id": "BENCH001", "heart_rate": 75}');
 """
+"""The row that the door stores, into the table that it stores it in."""
 LUA = """
 local keys = {{ {keys} }}
 local thread_count = 0
@@ -126,8 +130,6 @@ def _devices() -> list[str]:
         from sqlalchemy import text
 
         session.execute(text("UPDATE device_patient SET assigned_from = now() - interval '30 days'"))
-        session.execute(text("CREATE TABLE bench_reading (LIKE vital_sign INCLUDING DEFAULTS)"))
-        session.execute(text("ALTER TABLE bench_reading ADD PRIMARY KEY (id)"))
     return keys
 
 
@@ -137,7 +139,7 @@ def _pgbench() -> float:
 
     program = Path(next(iter(pginstall18.__path__))) / "bin" / "pgbench"
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(INSERT.replace("{{", "{").replace("}}", "}"))
+        script.write(INSERT)
         script.flush()
         line = [str(program), "-n", "-f", script.name, "-c", "16", "-j", "2", "-T", str(SECONDS), "-M", "prepared"]
         url = settings().required("database_owner_url")

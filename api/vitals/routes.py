@@ -4,9 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from api.direct import Handler
 from api.vitals import answers, doors
 
 router = APIRouter()
+DIRECT: dict[tuple[str, str], tuple[str, Handler]] = {}
+"""Method and address, to the address that is counted and the door."""
 KEY: dict[str, Any] = {"security": [{"HTTPBearer": []}]}
 
 
@@ -15,6 +18,8 @@ def _serve(path: str, door: Any, method: str, documented: dict[str, Any]) -> Non
     documented = {**documented, "openapi_extra": {**documented["openapi_extra"], **KEY}}
     router.add_api_route(path, door, methods=[method], tags=["devices"], **documented)
     router.add_api_route(path.rstrip("/"), door, methods=[method], include_in_schema=False)
+    for address in (path, path.rstrip("/")):
+        DIRECT[method, address] = (path, door)
 
 
 _serve("/api/iot/vitals/", doors.submit, "POST", answers.SUBMIT)
