@@ -35,3 +35,8 @@ def look_up(key: str) -> KnownKey | None:
     while len(_known) > MOST:
         _known.popitem(last=False)
     return known
+
+
+def forget() -> None:
+    """As after a restart."""
+    _known.clear()

@@ -41,6 +41,10 @@ class Limits:
             rates = Rates(rates.minute, before.counts | rates.counts, before.limits | rates.limits)
         self._heard[tenant_id] = rates
 
+    def forget(self) -> None:
+        """As after a restart."""
+        self._heard.clear()
+
     def exceeded(self, tenant_id: int, device_id: int, now: datetime) -> Allowance | None:
         """The limit that is used up, the device's or the tenant's; None when there is room."""
         for whose in (device_id, 0):

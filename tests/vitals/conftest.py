@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from api.vitals import doors, keys
 from models.kernel.audit import SYSTEM
 from models.kernel.tenancy import tenant_session
 from models.people.tables import Patient
 from models.vitals.schemas import DeviceIn, DeviceKeyIn, WearerIn
+from models.vitals.stores import storing
 from models.vitals.stores.devices import assign_patient, create_device
 from models.vitals.stores.keys import issue_key
 from tests.api.helpers import client
@@ -65,7 +67,15 @@ class Clinic:
 
 @pytest.fixture
 def clinic(database: Database) -> Clinic:
+    forget()
     return Clinic(make_tenant("clinic"))
+
+
+def forget() -> None:
+    """What a process remembers of a database that was another test's."""
+    doors.LIMITS.forget()
+    keys.forget()
+    storing.forget_ids()
 
 
 @dataclass

@@ -117,7 +117,8 @@ ON CONFLICT (tenant_id, device_id) DO UPDATE SET
         THEN coalesce(excluded.battery_level, c.battery_level) ELSE c.battery_level END,
     signal_quality = CASE WHEN c.reading_at IS NULL OR excluded.reading_at >= c.reading_at
         THEN coalesce(excluded.signal_quality, c.signal_quality) ELSE c.signal_quality END,
-    reading_at = greatest(c.reading_at, excluded.reading_at), silence_told_at = NULL;
+    reading_at = greatest(c.reading_at, excluded.reading_at),
+    silence_told_at = CASE WHEN excluded.reading_at IS NULL THEN c.silence_told_at END;
 WITH counted AS (
     INSERT INTO device_rate AS c (tenant_id, device_id, minute, readings)
     SELECT :tenant_id, CASE r.device_id WHEN 0 THEN -pg_backend_pid() ELSE r.device_id END, :minute, r.readings

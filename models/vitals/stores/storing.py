@@ -154,6 +154,12 @@ def take_ids(session: Session, number: int) -> list[int]:
         return [_reserved.popleft() for _ in range(number)]
 
 
+def forget_ids() -> None:
+    """As after a restart."""
+    with _reserving:
+        _reserved.clear()
+
+
 _CONVERTED = [measure.name for measure in MEASURES if measure.units]
 _COLUMNS = {
     **dict.fromkeys(("id", "patient_id", "device_id", "corrects_id", "signal_quality", "battery_level"), "bigint"),
