@@ -22,7 +22,7 @@ Send an API token as `Authorization: Bearer …`, or sign in by `POST /api/v1/se
 cookie, requests that change something also carry the header `X-CSRF-Token`. An id of another laboratory is answered
 like one that does not exist. Every error has the same shape: `{"success": false, "error": "…"}`, with `fields` for 422.
 """
-SECRET_IN_ADDRESS = re.compile(r"(/reset/)[^\s?\"]+|((?:token|key|code)=)[^&\s\"]+")
+SECRET_IN_ADDRESS = re.compile(r"(/reset/|/alerts/question/)[^\s?\"]+|((?:token|key|code)=)[^&\s\"]+")
 
 
 def create_app() -> FastAPI:

@@ -56,6 +56,12 @@ KEPT = {
     "vital_sign": "the record",
     "held_reading": "the record of what was held",
     "vitals_policy": "set up by people",
+    "alert": "the record",
+    "alert_event": "the record: who was told when, and what came of it",
+    "alert_threshold": "set up by people",
+    "alert_policy": "set up by people",
+    "alert_contact": "set up by people",
+    "alert_question": "the record: what a patient was asked and answered",
 }
 """Every table that is never pruned, or prunes itself, and why: a new table is named here or in RULES."""
 

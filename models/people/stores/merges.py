@@ -9,8 +9,28 @@ from models.people.schemas import MergeIn
 from models.people.stores.patients import get_patient
 from models.people.tables import Patient
 
-MOVED_TABLES = ("patient_identifier", "assignment", "device_patient", "vital_sign")
+MOVED_TABLES = ("patient_identifier", "assignment", "device_patient", "vital_sign", "alert", "alert_threshold")
 """Every table that refers to a patient by `patient_id`; a test compares it with the foreign keys of the database."""
+MAKE_ROOM = (
+    """
+    UPDATE alert k SET level = 'critical', version = k.version + 1
+    FROM alert m WHERE k.tenant_id = :tenant_id AND k.patient_id = :kept AND k.closed_at IS NULL
+      AND m.tenant_id = k.tenant_id AND m.patient_id = :merged AND m.kind = k.kind AND m.closed_at IS NULL
+      AND m.level = 'critical' AND k.level <> 'critical'
+    """,
+    """
+    UPDATE alert m SET closed_at = now(), ending = 'merged', next_step_at = NULL, version = m.version + 1
+    FROM alert k WHERE k.tenant_id = :tenant_id AND k.patient_id = :kept AND k.closed_at IS NULL
+      AND m.tenant_id = k.tenant_id AND m.patient_id = :merged AND m.kind = k.kind AND m.closed_at IS NULL
+    """,
+    """
+    DELETE FROM alert_threshold m USING alert_threshold k
+    WHERE k.tenant_id = :tenant_id AND k.patient_id = :kept
+      AND m.tenant_id = k.tenant_id AND m.patient_id = :merged AND m.kind = k.kind
+    """,
+)
+"""A patient has one open alert of a kind, and limits of a kind once: those of the record that remains stay, and its
+alert is as bad as the worse of the two."""
 
 
 def merge_patients(
@@ -25,6 +45,8 @@ def merge_patients(
     refuse_merge(kept=(kept.id, kept.merged_into_id), merged=(merged.id, merged.merged_into_id))
     refuse_stale(seen=given.version, present=kept.version, what=f"patient {kept.id}")
     refuse_stale(seen=given.merged_version, present=merged.version, what=f"patient {merged.id}")
+    for statement in MAKE_ROOM:
+        session.execute(text(statement), {"tenant_id": tenant_id, "kept": kept.id, "merged": merged.id})
     moved = {table: _move(session, tenant_id, table, kept_id=kept.id, merged_id=merged.id) for table in MOVED_TABLES}
     # Records merged into this one before now point straight to the one that remains: a chain has one link.
     session.execute(
