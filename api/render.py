@@ -35,6 +35,7 @@ NAV = (
     ("/worklist", "Work list", ("technician", "verifier", "doctor")),
     ("/verification", "Verification", ("verifier",)),
     ("/held", "Held results", ("technician", "supervisor")),
+    ("/alerts", "Alerts", ("technician", "verifier", "doctor")),
     ("/patients", "Patients", CLINICAL),
     ("/instruments", "Instruments", ("technician", "verifier", "administrator")),
     ("/catalogue", "Catalogue", ("technician", "verifier", "doctor", "administrator")),

@@ -238,6 +238,16 @@ class TestLoginAndEncryption:
 
 
 SAMPLES = {
+    "alert_question": {"name": "Jo", "minutes": 5, "link": "http://x"},
+    "alert_raised": {
+        "role": "emergency",
+        "level": "critical",
+        "kind": "Heart rate high",
+        "alert": 7,
+        "asks_for_help": True,
+        "link": "http://x",
+        "patient": "Jo Doe (P1)",
+    },
     "report_ready": {"patient_name": "Jo", "request_id": "REQ-1"},
     "password_reset": {"name": "Jo", "minutes": 30, "link": "http://x"},
     "user_invited": {"name": "Jo", "minutes": 30, "link": "http://x"},
