@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from models.alerts.rules import BY_KIND
-from models.kernel.fields import Email, Id, Name, Text
+from models.kernel.fields import Code, Email, Id, Name, Text
 
 Role = Literal["doctor", "nurse", "emergency"]
 Answer = Literal["yes", "no", "help"]
@@ -77,7 +76,7 @@ class ContactIn(Shape):
 class ThresholdIn(Shape):
     """Limits of the tenant's own for one kind, or of one patient's; an empty limit is the usual one."""
 
-    kind: Annotated[str, Field(max_length=64, json_schema_extra={"enum": sorted(BY_KIND)})]
+    kind: Annotated[Code, Field(description="One of those that `GET /alerts/thresholds` lists")]
     patient_id: Id | None = None
     warning: Limit | None = None
     critical: Limit | None = None

@@ -42,7 +42,7 @@ def test_what_is_used_seldom_stands_in_menus_where_there_is_more_than_one(
     assert re.findall(r"<summary[^>]*>([^<]+)</summary>", html) == menus
     assert len(links(html)) == len(set(links(html)))
     if "technician" in roles:
-        assert links(html) == ["/worklist", "/held", "/patients", "/instruments", "/catalogue"]
+        assert links(html) == ["/worklist", "/held", "/alerts", "/patients", "/instruments", "/catalogue"]
 
 
 def test_a_menu_says_that_the_page_is_inside(alpha: int) -> None:
