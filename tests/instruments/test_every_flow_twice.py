@@ -22,7 +22,7 @@ from tests.upkeep.helpers import use_mailbox
 pytestmark = [pytest.mark.flow, pytest.mark.rerun, pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 ORDER = (
     *("submit-assignments", "retry-submissions", "poll-results", "check-instruments", "stale-assignments"),
-    *("deliver-messages", "report-failures", "clean-up", "seal-audit"),
+    *("escalate-alerts", "deliver-messages", "report-failures", "clean-up", "seal-audit"),
 )
 CHOSEN_BY_A_PERSON = {"replay", "check-stand-up"}
 """A replay is asked for by delivery and sends it again on purpose; the other does nothing."""
@@ -49,7 +49,10 @@ def everything(*but: str) -> dict[str, list[str]]:
 
 
 def give_work(world: World) -> None:
-    """Orders that go well, one held, one to be sent again, one nobody sends for a day; a dead letter, an old key."""
+    """Orders that go well, one held, one to be sent again, one nobody sends for a day; a dead letter, an old key.
+
+    And an alert whose patient did not answer in time.
+    """
     lab = world.lab
     with tenant_session(lab.tenant_id) as session:
         given = DepartmentInput(name="Haematology", email="haematology@lab.example")
@@ -68,6 +71,11 @@ def give_work(world: World) -> None:
         f"VALUES ({lab.tenant_id}, 'it.happened', 'x:1', '{{}}') RETURNING tenant_id, id) "
         "INSERT INTO delivery (tenant_id, event_id, destination, entity, state) "
         "SELECT tenant_id, id, 'webhook:1', 'x:1', 'dead' FROM e",
+        "INSERT INTO alert_contact (tenant_id, role, name, address) "
+        f"VALUES ({lab.tenant_id}, 'doctor', 'Dr Ade', 'doctor@lab.example')",
+        "INSERT INTO alert (tenant_id, patient_id, kind, level, value, unit, opened_at, seen_at, next_step_at) "
+        f"SELECT {lab.tenant_id}, min(id), 'heart_rate_high', 'critical', 150, '/min', now(), now(), now() "
+        f"FROM patient WHERE tenant_id = {lab.tenant_id}",
     )
 
 
@@ -89,4 +97,4 @@ async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_ca
             assert {table for table in once if again[table] != once[table]} == more, name
             assert len(mailbox.messages) == mails, name
             assert more or len(world.one.journal.entries()) == calls, name
-        assert mails == 1
+        assert mails == 2
