@@ -4,8 +4,8 @@ import json
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from models.vitals.measures import MEASURES
 from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS, Finding, findings
+from models.vitals.stores.alarming import New, alarm
 
 Key = tuple[int, datetime, bytes]
 IDS_AT_ONCE = 1000
@@ -58,25 +59,34 @@ def store_readings(
     wearers, there = _look(session, tenant_id, good)
     results: dict[Key, Stored | None] = {key: Stored(held=why) for key, why in held.items() if why}
     new: list[dict[str, Any]] = []
+    raised: list[New] = []
     for each, vital_sign_id in zip(good, take_ids(session, len(good)), strict=True):
         if each.key in results:
             continue
         moment = each.key[:2]
         earlier = there.setdefault(moment, {})
         if each.reading.content in earlier:
-            known_id, alerts = earlier[each.reading.content]
-            results[each.key] = Stored(known_id, alerts, is_new=False)
+            known_id, known_alerts = earlier[each.reading.content]
+            results[each.key] = Stored(known_id, known_alerts, is_new=False)
         elif (patient_id := wearers.at(each.device_id, each.reading.recorded_at)) is None:
             results[each.key] = None
         else:
             corrects = max((known for known, _ in earlier.values()), default=None)
             new.append(_row(each, patient_id) | {"id": vital_sign_id, "corrects_id": corrects})
+            raised.append(New(vital_sign_id, patient_id, each.received_at, each.reading))
             earlier[each.reading.content] = (vital_sign_id, 0)
             results[each.key] = Stored(vital_sign_id)
     if new:
         session.execute(INSERT, {"tenant_id": tenant_id, "rows": json.dumps(new)})
+    alerts = alarm(session, tenant_id, raised)
     _hold(session, tenant_id, [each for each in wanted if held[each.key]], held)
-    return [results[each.key] for each in wanted]
+    return [_with_alerts(results[each.key], alerts) for each in wanted]
+
+
+def _with_alerts(stored: Stored | None, alerts: Mapping[int, int]) -> Stored | None:
+    if stored is None or stored.vital_sign_id is None or stored.vital_sign_id not in alerts:
+        return stored
+    return replace(stored, alerts_triggered=alerts[stored.vital_sign_id])
 
 
 POLICY = text("SELECT backfill_days FROM vitals_policy WHERE tenant_id = :tenant_id")
