@@ -134,6 +134,19 @@ def adjusted(adjustments: Iterable[Adjustment]) -> dict[str, Threshold]:
     return found
 
 
+Range = tuple[Decimal, Decimal]
+
+
+def healthy(thresholds: Iterable[Threshold]) -> dict[str, Range]:
+    """For each measure the least and the greatest value at which nothing alarms."""
+    ranges: dict[str, Range] = {}
+    for one in thresholds:
+        limits = [limit for limit in (one.warning, one.critical) if limit is not None and one.is_on]
+        low, high = ranges.get(one.measure, (Decimal("-Infinity"), Decimal("Infinity")))
+        ranges[one.measure] = (low, min([high, *limits])) if one.is_high else (max([low, *limits]), high)
+    return ranges
+
+
 def readings_of(
     values: Mapping[str, Decimal], *, consciousness: str | None, supplemental_oxygen: bool | None
 ) -> dict[str, Decimal]:

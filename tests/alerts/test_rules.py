@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.alerts.news2 import CHARTS, HIGHEST, news2
-from models.alerts.rules import BY_KIND, KINDS, Adjustment, Level, Threshold, adjusted
+from models.alerts.rules import BY_KIND, KINDS, Adjustment, Level, Threshold, adjusted, healthy
 from models.alerts.spells import Judged, walk
 from models.vitals.measures import BY_NAME
 
@@ -91,6 +91,24 @@ def test_further_out_is_never_less_bad_and_over_is_never_abnormal(
     ranks = [level.rank if (level := threshold.level(value)) else 0 for value in (inner, outer)]
     assert ranks[0] <= ranks[1]
     assert not (threshold.is_over(one) and threshold.level(one))
+
+
+@given(
+    measure=st.sampled_from(sorted({one.measure for one in KINDS})),
+    value=VALUES,
+    own=st.builds(
+        Adjustment,
+        kind=st.sampled_from(sorted(BY_KIND)),
+        warning=st.none() | VALUES,
+        critical=st.none() | VALUES,
+        is_on=st.booleans(),
+    ),
+)
+def test_the_quick_look_sees_exactly_what_alarms(measure: str, value: Decimal, own: Adjustment) -> None:
+    limits = adjusted([own])
+    low, high = healthy(limits.values())[measure]
+    alarms = any(one.level(value) for one in limits.values() if one.measure == measure)
+    assert alarms is not (low <= value <= high)
 
 
 @given(name=st.sampled_from(sorted(BY_NAME)), data=st.data())

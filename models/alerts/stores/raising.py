@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from models.alerts.rules import Adjustment, Level, Threshold, adjusted, readings_of
+from models.alerts.rules import Adjustment, Level, Threshold, adjusted, healthy, readings_of
 from models.alerts.spells import Judged, Spell, walk
 from models.alerts.stores.changes import Happened, write_down
 from models.alerts.stores.escalation import Way
@@ -50,7 +50,11 @@ def raise_alerts(
         return {}
     patients = sorted({one.patient_id for one in readings})
     limits, open_places = _standing(session, tenant_id, patients)
-    judged = _judge(readings, limits)
+    watched = {patient_id for patient_id, _ in open_places}
+    watched |= {one.patient_id for one in readings if limits.is_abnormal(one)}
+    if not watched:
+        return {}
+    judged = _judge([one for one in readings if one.patient_id in watched], limits)
     concerned = {
         place: values
         for place, values in judged.items()
@@ -72,6 +76,10 @@ def raise_alerts(
     return dict(Counter(change.by.vital_sign_id for change in changes if change.name != "recovered"))
 
 
+USUAL = adjusted(())
+USUALLY_HEALTHY = healthy(USUAL.values())
+
+
 class _Limits:
     """The limits in force for each of some patients."""
 
@@ -79,10 +87,24 @@ class _Limits:
         own: dict[int | None, list[Adjustment]] = defaultdict(list)
         for one in adjustments:
             own[one.patient_id].append(one)
-        self._of_all = adjusted(own[None])
+        self._of_all = adjusted(own[None]) if own[None] else USUAL
         self._of_patient = {
             patient_id: adjusted([*own[None], *found]) for patient_id, found in own.items() if patient_id is not None
         }
+        self._healthy = healthy(self._of_all.values()) if own[None] else USUALLY_HEALTHY
+        self._healthy_of = {patient_id: healthy(found.values()) for patient_id, found in self._of_patient.items()}
+
+    def is_abnormal(self, one: Seen) -> bool:
+        """Quick, for nearly all readings are not. A NEWS2 score is counted only where one can be formed."""
+        ranges = self._healthy_of.get(one.patient_id, self._healthy)
+        values = one.values
+        if one.consciousness is not None:
+            values = readings_of(values, consciousness=one.consciousness, supplemental_oxygen=one.supplemental_oxygen)
+        for name, value in values.items():
+            within = ranges.get(name)
+            if within is not None and not within[0] <= value <= within[1]:
+                return True
+        return False
 
     def of_patient(self, patient_id: int) -> Mapping[str, Threshold]:
         return self._of_patient.get(patient_id, self._of_all)
