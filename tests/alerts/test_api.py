@@ -1,11 +1,13 @@
 """The API and the pages about alerts: who may do what, the patient's link, acknowledging, and what a tenant sets."""
 
+import logging
 import re
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.app import without_secrets
 from models.kernel.clock import utc_now
 from tests.alerts.conftest import Clinic
 from tests.api.helpers import BASE, PAGE, audited, client, make_user, signed_in
@@ -142,3 +144,9 @@ def test_the_board_and_one_alert(today: Clinic, doctor: TestClient) -> None:
     assert doctor.post("/alerts/1/close", data={"version": "2", "reason": "done"}, headers=PAGE).status_code == 303
     assert "Closed by a person" in doctor.get("/alerts?which=over", headers=PAGE).text
     assert "No alert is open" in doctor.get("/alerts", headers=PAGE).text
+
+
+def test_links_stay_out_of_the_access_log() -> None:
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, "%s", ("/alerts/question/lw_alert_SECRET",), None)
+    assert without_secrets(record)
+    assert "SECRET" not in record.getMessage()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from models.alerts.ladder import QUESTION_DAYS, Policy
@@ -117,23 +117,26 @@ class Way:
         return None if self._people[alert.patient_id].email else "no address"
 
     def _ask(self, asked: Sequence[tuple[Alert, NewToken]]) -> None:
+        if not asked:
+            return
         minutes = self._policy.question_minutes
-        for alert, token in asked:
-            question = AlertQuestion(
-                tenant_id=self._tenant_id,
-                alert_id=alert.id,
-                token_hash=token.sha256,
-                asked_at=self._now,
-                expires_at=self._now + timedelta(days=QUESTION_DAYS),
-            )
-            self._session.add(question)
-            self._session.flush()
+        rows = [
+            {
+                "tenant_id": self._tenant_id,
+                "alert_id": alert.id,
+                "token_hash": token.sha256,
+                "asked_at": self._now,
+                "expires_at": self._now + timedelta(days=QUESTION_DAYS),
+            }
+            for alert, token in asked
+        ]
+        statement = insert(AlertQuestion).returning(AlertQuestion.id, sort_by_parameter_order=True)
+        for (alert, token), number in zip(asked, self._session.scalars(statement, rows), strict=True):
             alert.next_step_at = self._now + timedelta(minutes=minutes)
             link = f"{settings().base_url}/alerts/question/{token.text}"
             person = self._people[alert.patient_id]
-            mail = question_mail(self._tenant_id, alert, person, question_id=question.id, link=link, minutes=minutes)
-            self._mails.append(mail)
-            self._note(alert, "asked", {"question_id": question.id, "minutes": minutes})
+            self._mails.append(question_mail(self._tenant_id, person, question_id=number, link=link, minutes=minutes))
+            self._note(alert, "asked", {"question_id": number, "minutes": minutes})
 
     def _start(self, alert: Alert, at: datetime) -> None:
         alert.ladder_from, alert.next_step = at, 0

@@ -53,7 +53,7 @@ def contacts(session: Session, tenant_id: int) -> Mapping[str, Sequence[Told]]:
     return found
 
 
-def question_mail(tenant_id: int, alert: Alert, person: Any, *, question_id: int, link: str, minutes: int) -> Event:
+def question_mail(tenant_id: int, person: Any, *, question_id: int, link: str, minutes: int) -> Event:
     """The mail that asks the patient. It says nothing about the alert: others may read a mailbox."""
     mail = Mail(QUESTION, [person.email], {"minutes": minutes}, secrets={"link": link, "name": person.given_names})
     return mail_event(tenant_id, "alert.asked", f"alert_question:{question_id}", mail, is_ordered=False)
