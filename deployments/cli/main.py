@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.cli import database, demo, devices, hub, instruments, people, upkeep
+from deployments.cli import database, demo, devices, hub, instruments, iot_files, people, upkeep
 
 app = typer.Typer(
     name="labwire",
@@ -19,6 +19,7 @@ app.add_typer(database.app, name="database")
 app.add_typer(instruments.app, name="instrument")
 app.add_typer(devices.app, name="device")
 people.register(app)  # tenant, user, token, patient
+iot_files.register(app)  # process-iot-data
 upkeep.register(app)  # audit, replay
 
 if __name__ == "__main__":

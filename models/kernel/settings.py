@@ -86,6 +86,16 @@ class Settings(BaseSettings):
     mail_attempts: int = 125
     """Four days at least, about five: what RFC 5321, 4.5.4.1, asks of a sender before it gives up."""
 
+    iot_inbox_dir: Path | None = None
+    """Where files with vital signs are dropped: `<tenant slug>/` each, the root for the tenant named below.
+    Left out: `iot/inbox` in the state folder."""
+    iot_archive_dir: Path | None = None
+    """Where they go when they were taken; left out: `archive` beside the inbox."""
+    iot_default_tenant: str = ""
+    """Slug of the tenant whose files lie in the inbox's root; empty: files there are left alone and told of."""
+    iot_file_owners: str = ""
+    """Comma-separated users whose files are taken besides the hub's own and those of a folder's owner."""
+
     operator_mail: str = ""
     """Comma-separated addresses that are told of failed runs; empty: nobody."""
     operator_tenant: str = ""
@@ -119,6 +129,16 @@ class Settings(BaseSettings):
     def operator_addresses(self) -> list[str]:
         """Who is told of failed runs; empty: nobody."""
         return self.operator_mail.split(",") if self.operator_mail else []
+
+    @property
+    def iot_inbox(self) -> Path:
+        """The folder files with vital signs are dropped into."""
+        return (self.iot_inbox_dir or self.state_dir / "iot" / "inbox").expanduser().absolute()
+
+    @property
+    def iot_archive(self) -> Path:
+        """The folder they are kept in; beside the inbox where nothing else is said."""
+        return (self.iot_archive_dir or self.iot_inbox.parent / "archive").expanduser().absolute()
 
     @property
     def base_url(self) -> str:

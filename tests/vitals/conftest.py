@@ -1,6 +1,8 @@
 """A clinic with a patient who wears a device, and a client at the devices' door."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from starlette.testclient import TestClient
 
 from api.vitals import doors, keys
 from models.kernel.audit import SYSTEM
+from models.kernel.settings import settings
 from models.kernel.tenancy import tenant_session
 from models.people.tables import Patient
 from models.vitals.schemas import DeviceIn, DeviceKeyIn, WearerIn
@@ -96,3 +99,15 @@ def worn(clinic: Clinic) -> Worn:
     patient_id = clinic.patient()
     device_id = clinic.device("DEV001", patient_id)
     return Worn(clinic, patient_id, device_id, clinic.key(device_id))
+
+
+@pytest.fixture
+def drop(worn: Worn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An inbox whose files are taken at once; those that must settle first have tests of their own."""
+    from tasks.vitals import inbox
+    from tests.vitals.files import Drop, point_to  # they take seconds to import
+
+    monkeypatch.setattr(inbox, "SETTLED_SECONDS", 0.0)
+    point_to(tmp_path / "iot", monkeypatch)
+    yield Drop(worn.clinic, tmp_path / "iot")
+    settings.cache_clear()

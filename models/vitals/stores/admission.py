@@ -112,7 +112,7 @@ FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(device_id bigint, contact_at 
      reading_at timestamptz, battery_level bigint, signal_quality bigint)
 ORDER BY r.device_id
 ON CONFLICT (tenant_id, device_id) DO UPDATE SET
-    contact_at = greatest(c.contact_at, excluded.contact_at), key_id = excluded.key_id,
+    contact_at = greatest(c.contact_at, excluded.contact_at), key_id = coalesce(excluded.key_id, c.key_id),
     battery_level = CASE WHEN c.reading_at IS NULL OR excluded.reading_at >= c.reading_at
         THEN coalesce(excluded.battery_level, c.battery_level) ELSE c.battery_level END,
     signal_quality = CASE WHEN c.reading_at IS NULL OR excluded.reading_at >= c.reading_at

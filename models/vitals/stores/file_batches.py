@@ -1,0 +1,114 @@
+"""Readings that came in files: of many devices of one tenant at once, stored as the devices' door stores them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.vitals.readings import Reading
+from models.vitals.rules import BACKFILL_DAYS, Finding
+from models.vitals.stores.admission import CONTACT, WRITE_DOWN
+from models.vitals.stores.storing import POLICY, Stored, Wanted, store_readings
+from models.vitals.tables import Device
+
+MOST_AT_ONCE = 5_000
+"""Readings of one transaction: the devices' own requests wait for no more than that."""
+DOOR, NO_KEY = "file", 0
+
+Fate = Literal["stored", "repeated", "held", "unassigned"]
+"""What became of a reading; unassigned: the device was nobody's at that time, and it is not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDevice:
+    """What must be known of a device before its readings can be read; `time_zone` is an IANA name or nothing."""
+
+    id: int
+    time_zone: str | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """A reading of a known device; `findings` are what the suite holds it for, beside the row rules."""
+
+    device_id: int
+    reading: Reading
+    findings: tuple[Finding, ...] = ()
+
+
+def devices_by_code(session: Session, tenant_id: int, codes: Iterable[str]) -> dict[str, FileDevice]:
+    """The devices of the tenant that name themselves so; those it has not are missing."""
+    wanted = select(Device.code, Device.id, Device.time_zone, Device.is_active).where(
+        Device.tenant_id == tenant_id, Device.code.in_(sorted(set(codes)))
+    )
+    return {row.code: FileDevice(row.id, row.time_zone, row.is_active) for row in session.execute(wanted)}
+
+
+def store_file_readings(
+    session: Session, tenant_id: int, received_at: datetime, wanted: Sequence[FileReading]
+) -> list[Fate]:
+    """What became of each of at most `MOST_AT_ONCE` readings; storing one again changes nothing.
+
+    The contact rows of their devices are held in the order of ids, as at the devices' door.
+    """
+    if len(wanted) > MOST_AT_ONCE:
+        raise ValueError("too many readings for one transaction")
+    if not wanted:
+        return []
+    contacts = _contacts(received_at, wanted)
+    minute = received_at.replace(second=0, microsecond=0)
+    values = {"tenant_id": tenant_id, "rows": json.dumps(contacts), "minute": minute, "counts": "[]"}
+    session.execute(CONTACT, values)  # files are not counted: no limit of a minute holds for them
+    rows = [Wanted(each.device_id, received_at, each.reading, each.findings) for each in wanted]
+    fates: list[Fate] = []
+    seen: set[tuple[int, datetime, bytes]] = set()
+    for row, stored in zip(rows, store_readings(session, tenant_id, rows), strict=True):
+        fates.append(_fate(stored, is_seen=row.key in seen))
+        seen.add(row.key)
+    _write_down(session, tenant_id, received_at, wanted)
+    return fates
+
+
+def _fate(stored: Stored | None, *, is_seen: bool) -> Fate:
+    if stored is None:
+        return "unassigned"
+    if stored.held:
+        return "held"
+    return "stored" if stored.is_new and not is_seen else "repeated"
+
+
+def _contacts(received_at: datetime, wanted: Sequence[FileReading]) -> list[dict[str, Any]]:
+    """When each device was heard of, with battery and signal of its latest reading."""
+    contacts: dict[int, dict[str, Any]] = {}
+    latest: dict[int, datetime] = {}
+    for each in wanted:
+        moment = min(each.reading.recorded_at, received_at)
+        if each.device_id in latest and moment < latest[each.device_id]:
+            continue
+        latest[each.device_id] = moment
+        contact = contacts.setdefault(each.device_id, {"device_id": each.device_id})
+        for name in ("battery_level", "signal_quality"):
+            if getattr(each.reading, name) is not None:
+                contact[name] = getattr(each.reading, name)
+    for device_id, contact in contacts.items():
+        contact |= {"contact_at": received_at.isoformat(), "reading_at": latest[device_id].isoformat()}
+    return list(contacts.values())
+
+
+def _write_down(session: Session, tenant_id: int, received_at: datetime, wanted: Sequence[FileReading]) -> None:
+    """One row of activity for each device: no key was shown and no address is known."""
+    numbers = Counter(each.device_id for each in wanted)
+    common = {"at": received_at.isoformat(), "key_id": NO_KEY, "door": DOOR, "status": 200}
+    rows = [common | {"device_id": device_id, "readings": number} for device_id, number in numbers.items()]
+    session.execute(WRITE_DOWN, {"tenant_id": tenant_id, "rows": json.dumps(rows)})
+
+
+def backfill_limit(session: Session, tenant_id: int) -> int:
+    """How many days old a reading may be."""
+    return session.scalar(POLICY, {"tenant_id": tenant_id}) or BACKFILL_DAYS
