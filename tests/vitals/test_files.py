@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_a_documented_file_is_stored_and_archived_under_the_day_with_a_stamp(dro
     assert (activity.door, activity.readings, activity.status) == ("file", 1, 200)
 
 
-FORMS = {
+FORMS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "single": lambda rows: json.dumps(rows[0]),
     "batch": lambda rows: json.dumps({"device_id": "DEV001", "readings": [_without_device(row) for row in rows]}),
     "array": json.dumps,

@@ -122,7 +122,7 @@ def test_what_is_being_written_is_left_alone(tmp_path: Path, monkeypatch: pytest
     os.utime(fresh, (1, 1))  # as rsync and scp -p set it: says nothing
     assert list(waiting(place)) == []
     settled = time.time() + inbox.SETTLED_SECONDS + 0.1
-    monkeypatch.setattr(inbox.time, "time", lambda: settled)
+    monkeypatch.setattr(time, "time", lambda: settled)
     assert list(waiting(place)) == [fresh]
     with fresh.open("a"):
         assert list(waiting(place)) == []
