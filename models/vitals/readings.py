@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -60,7 +61,7 @@ def parse(given: Mapping[str, Any], *, zone: ZoneInfo | None, raw: str | None = 
     recorded_at = _moment(given.get("timestamp"), zone)
     if not values:
         raise InvalidError("No vital sign measurements provided")
-    canonical = json.dumps(_plain(given), sort_keys=True, separators=(",", ":"))
+    canonical = _in_one_spelling(_plain(given))
     return Reading(
         recorded_at=recorded_at,
         values=values,
@@ -75,6 +76,7 @@ def parse(given: Mapping[str, Any], *, zone: ZoneInfo | None, raw: str | None = 
     )
 
 
+_in_one_spelling = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 KNOWN = frozenset(
     {"device_id", "timestamp", "notes", "signal_quality", "battery_level", "consciousness", "supplemental_oxygen"}
     | set(BY_NAME)
@@ -86,8 +88,22 @@ def _measured(given: Mapping[str, Any], measure: Measure) -> Measured | None:
     value = given.get(measure.name)
     if value is None:
         return None
-    number = _number(value, measure)
     unit = given.get(measure.unit_field) if measure.unit_field else None
+    if type(value) is int and 0 <= value < 1000 and (unit is None or type(unit) is str):
+        return _again(measure.name, value, None, unit)
+    if type(value) is Decimal and (unit is None or type(unit) is str):
+        return _again(measure.name, None, str(value), unit)
+    return _checked(measure, value, unit)
+
+
+@lru_cache(maxsize=4096)
+def _again(name: str, whole: int | None, spelt: str | None, unit: str | None) -> Measured:
+    """The same few values come all the time: each is converted, and kept in memory, once. 98.6 and 98.60 are two."""
+    return _checked(BY_NAME[name], whole if spelt is None else Decimal(spelt), unit)
+
+
+def _checked(measure: Measure, value: Any, unit: Any) -> Measured:
+    number = _number(value, measure)
     if unit is not None and (not isinstance(unit, str) or measure.units is None or unit not in measure.units):
         units = " or ".join(measure.units or ())
         raise InvalidError(f"{measure.unit_field} must be {units}", field=measure.unit_field)
@@ -98,15 +114,16 @@ def _measured(given: Mapping[str, Any], measure: Measure) -> Measured | None:
 def _number(value: Any, measure: Measure) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise InvalidError(f"{measure.name} must be a number", field=measure.name)
-    if isinstance(value, int) and not -(10**MOST_DIGITS) < value < 10**MOST_DIGITS:
-        raise InvalidError(f"{measure.name} is too large", field=measure.name)
-    number = Decimal(value)
-    exponent = number.as_tuple().exponent
-    if len(number.as_tuple().digits) > MOST_DIGITS or not isinstance(exponent, int) or abs(exponent) > MOST_DIGITS:
+    if isinstance(value, int):
+        if not -(10**MOST_DIGITS) < value < 10**MOST_DIGITS:
+            raise InvalidError(f"{measure.name} is too large", field=measure.name)
+        return Decimal(value)
+    _, digits, exponent = value.as_tuple()
+    if len(digits) > MOST_DIGITS or not isinstance(exponent, int) or abs(exponent) > MOST_DIGITS:
         raise InvalidError(f"{measure.name} has more than {MOST_DIGITS} digits", field=measure.name)
-    if measure.is_whole and number != number.to_integral_value():
+    if measure.is_whole and value != value.to_integral_value():
         raise InvalidError(f"{measure.name} must be a whole number", field=measure.name)
-    return number
+    return value
 
 
 def _moment(value: Any, zone: ZoneInfo | None) -> datetime:
@@ -126,9 +143,6 @@ def _moment(value: Any, zone: ZoneInfo | None) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise InvalidError("timestamp must be an ISO 8601 date and time", field="timestamp") from None
-
-
-UTC = ZoneInfo("UTC")
 
 
 def _notes(value: Any) -> str | None:

@@ -1,5 +1,6 @@
 """The batch rules: the readings of a run's files as one frame, looked at once by the Great Expectations suite."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,8 +9,7 @@ from typing import Any
 from models.upkeep.quality import Validation
 from models.vitals.measures import BY_NAME
 from models.vitals.rules import Finding, findings
-from models.vitals.stores.file_batches import FileReading
-from tasks.quality import validate
+from tasks.quality import validate_frame
 from tasks.vitals.contents import Parsed
 
 FEW = 20
@@ -42,53 +42,28 @@ def judge(files: Sequence[FileToJudge], now: datetime) -> Judged:
 
     Anything that goes wrong here is raised, so that nothing is let through unjudged.
     """
-    rows: list[dict[str, Any]] = []
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     places: list[tuple[FileToJudge, int]] = []
     for file in files:
-        rows += _rows(file, len(rows), places, now)
-    if not rows:
+        _look(file, columns, now)
+        places += [(file, index) for index in range(file.parsed.total)]
+    if not places:
         return Judged(frozenset(), {})
-    from expectations.vitals import build_suite  # imported here: it takes seconds
+    import pandas as pd  # imported here: they take seconds
 
-    verdict = validate(build_suite, rows, ids=("row", "file", "device_id"))
+    from expectations.vitals import build_suite
+
+    columns["row"] = list(range(len(places)))
+    verdict = validate_frame(build_suite, pd.DataFrame(columns), ids=("row", "file", "device_id"))
     if verdict.whole:
         raise ValueError("the suite has an expectation about a batch, and nothing here to hold by it")
     wrong = set()
-    for row, columns in verdict.failures.items():
+    for row, failed in verdict.failures.items():
         file, index = places[row]
-        if SHARE in columns:
+        if SHARE in failed:
             wrong.add(file.number)
-        _hold(file.parsed, index, {HOLDS[column] for column in columns if column in HOLDS}, file, now)
+        _hold(file, index, {HOLDS[column] for column in failed if column in HOLDS}, now)
     return Judged(frozenset(wrong), verdict.validations)
-
-
-def _rows(file: FileToJudge, first: int, places: list[tuple[FileToJudge, int]], now: datetime) -> list[dict[str, Any]]:
-    """What the suite looks at; what it expects of it is written down in expectations/vitals.py alone."""
-    faults = {fault.index: fault for fault in file.parsed.faults}
-    latest: dict[int, datetime] = {}
-    copies: dict[tuple[int, datetime, bytes], int] = {}
-    rows, bad = [], len(faults)
-    for index in range(file.parsed.total):
-        row: dict[str, Any] = dict.fromkeys(COLUMNS)
-        row |= {"tenant_id": file.tenant_id, "row": first + index, "file": file.number, "device_id": 0}
-        if (each := file.parsed.good.get(index)) is None:
-            is_of_unknown = faults[index].field == "device_id"
-            row |= {"device_known": int(not is_of_unknown), "readable": int(is_of_unknown)}
-        else:
-            moment, key = each.reading.recorded_at, (each.device_id, each.reading.recorded_at, each.reading.content)
-            row |= {"device_id": each.device_id, "device_known": 1, "readable": 1}
-            row |= {name: float(measured.canonical) for name, measured in each.reading.values.items()}
-            row["seconds_ahead"] = (moment - now).total_seconds()
-            row["seconds_after_previous"] = (moment - latest.get(each.device_id, moment)).total_seconds()
-            row["earlier_copies"] = copies.get(key, 0)
-            latest[each.device_id], copies[key] = moment, copies.get(key, 0) + 1
-            bad += bool(findings(each.reading, received_at=now, backfill_days=file.backfill_days))
-        rows.append(row)
-        places.append((file, index))
-    share = 100 * bad / file.parsed.total if file.parsed.total >= FEW else 0
-    for row in rows:
-        row[SHARE] = share
-    return rows
 
 
 COLUMNS = (
@@ -97,12 +72,43 @@ COLUMNS = (
 )
 
 
-def _hold(parsed: Parsed, index: int, fields: set[str], file: FileToJudge, now: datetime) -> None:
+def _look(file: FileToJudge, columns: Mapping[str, list[Any]], now: datetime) -> None:
+    """What the suite looks at; what it expects of it is written down in expectations/vitals.py alone."""
+    parsed, total, bad = file.parsed, file.parsed.total, len(file.parsed.faults)
+    unknown = {fault.index for fault in parsed.faults if fault.field == "device_id"}
+    latest: dict[int, datetime] = {}
+    copies: Counter[Any] = Counter()
+    readings = [parsed.good.get(index) for index in range(total)]
+    columns["tenant_id"].extend([file.tenant_id] * total)
+    columns["file"].extend([file.number] * total)
+    columns["device_id"].extend(0 if each is None else each.device_id for each in readings)
+    columns["device_known"].extend(int(index not in unknown) for index in range(total))
+    columns["readable"].extend(int(each is not None or index in unknown) for index, each in enumerate(readings))
+    for name in BY_NAME:
+        given = (None if each is None else each.reading.values.get(name) for each in readings)
+        columns[name].extend(None if measured is None else float(measured.canonical) for measured in given)
+    for each in readings:
+        ahead = after = before = None
+        if each is not None:
+            moment = each.reading.recorded_at
+            key = (each.device_id, moment, each.reading.content)
+            ahead, before = (moment - now).total_seconds(), copies[key]
+            after = (moment - latest.get(each.device_id, moment)).total_seconds()
+            latest[each.device_id] = moment
+            copies[key] += 1
+            bad += bool(findings(each.reading, received_at=now, backfill_days=file.backfill_days))
+        columns["seconds_ahead"].append(ahead)
+        columns["seconds_after_previous"].append(after)
+        columns["earlier_copies"].append(before)
+    columns[SHARE].extend([100 * bad / total if total >= FEW else 0] * total)
+
+
+def _hold(file: FileToJudge, index: int, fields: set[str], now: datetime) -> None:
     """Row rules name a field first; the suite adds only what they let through."""
-    each: FileReading | None = parsed.good.get(index)
+    each = file.parsed.good.get(index)
     if each is None or not fields:
         return
     known = {found.field for found in findings(each.reading, received_at=now, backfill_days=file.backfill_days)}
     added = tuple(Finding(field, "suite") for field in sorted(fields - known))
     if added:
-        parsed.good[index] = replace(each, findings=added)
+        file.parsed.good[index] = replace(each, findings=added)

@@ -5,10 +5,12 @@ and does it again; a reading that is there already is `repeated`.
 """
 
 import asyncio
+import gc
 import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +55,8 @@ def ingest(tenant: str, actor: Actor) -> FileReport:
     run = Run(root, tenant, actor, report)
     with Claims(root) as claims:
         for group in _groups(run.files(claims)):
-            run.take(group)
+            with _collector_at_rest():
+                run.take(group)
     return report
 
 
@@ -158,9 +161,10 @@ class Run:
         with tenant_session(tenant_id) as session:
             return backfill_limit(session, tenant_id)
 
-    def _move(self, works: Iterable[Work]) -> None:
+    def _move(self, works: Sequence[Work]) -> None:
         """Every file to its end; one that cannot be moved stays claimed, and the next run tries again."""
         now, archive_dir, touched = utc_now(), settings().iot_archive, set()
+        moves.sync_files([work.file.path for work in works if work.outcome.is_good])
         for work in works:
             path, outcome = work.file.path, work.outcome
             try:
@@ -176,6 +180,18 @@ class Run:
             self.report.add(outcome)
         for folder in touched:
             moves.sync_folder(folder)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """While a group is in memory nothing of it can be freed: looking for it costs a third of the time."""
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
 
 
 def _groups(files: Iterable[ClaimedFile]) -> Iterator[list[ClaimedFile]]:

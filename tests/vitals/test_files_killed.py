@@ -23,7 +23,7 @@ STEPS: dict[str, Step] = {
     "before they are judged": (ingest, "judge", "before", 1),
     "when they are judged": (ingest, "judge", "after", 1),
     "before the first commit": (storing, "store_file_readings", "after", 1),
-    "after the first commit": (storing, "store_file_readings", "before", 2),
+    "after the first commit": (storing, "store_file_readings", "before", 3),
     "before the last commit": (storing, "record_validation", "after", 1),
     "before the first move": (moves, "move", "before", 1),
     "after the first move": (moves, "move", "after", 1),

@@ -187,7 +187,7 @@ _COLUMNS = {
 INSERT = text(
     f"INSERT INTO vital_sign (tenant_id, data_source, content, {', '.join(_COLUMNS)}) "  # noqa: S608 # our names
     f"SELECT :tenant_id, 'device', decode(r.content, 'hex'), {', '.join(f'r.{name}' for name in _COLUMNS)} "
-    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r("
+    "FROM json_to_recordset(CAST(:rows AS json)) AS r("
     f"content text, {', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})"
 )
 
@@ -215,7 +215,7 @@ def _row(each: Wanted, patient_id: int) -> dict[str, Any]:
 HOLD = text("""
 INSERT INTO held_reading (tenant_id, device_id, recorded_at, received_at, content, findings, raw)
 SELECT :tenant_id, r.device_id, r.recorded_at, r.received_at, decode(r.content, 'hex'), r.findings, r.raw
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(device_id bigint, recorded_at timestamptz,
+FROM json_to_recordset(CAST(:rows AS json)) AS r(device_id bigint, recorded_at timestamptz,
      received_at timestamptz, content text, findings jsonb, raw text)
 ON CONFLICT (tenant_id, device_id, recorded_at, content) DO NOTHING
 """)
