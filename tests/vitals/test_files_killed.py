@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from models.kernel import db
+from models.vitals.stores.storing import forget_ids
 from tasks.vitals import inbox, ingest, moves, outcomes, storing
 from tasks.vitals.inbox import Claims
 from tests.vitals.files import Drop, reading
@@ -59,6 +60,7 @@ def killed(drop: Drop, step: Step | None) -> int:
     if not child:
         try:
             db.engine.cache_clear()  # the connections are the parent's
+            forget_ids()
             storing.MOST_AT_ONCE = 4  # type: ignore[attr-defined]
             if step is not None:
                 die_at(step)
@@ -129,6 +131,7 @@ def test_two_runs_at_once_share_the_files(drop: Drop) -> None:
         if not child:
             try:
                 db.engine.cache_clear()
+                forget_ids()
                 drop.run()
                 os._exit(0)
             finally:
