@@ -12,6 +12,7 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api.instruments.runs import deliver_now
 from api.security import client_address
 from api.vitals.keys import UNKNOWN_KEYS, look_up, remembered
 from api.vitals.limits import Limits
@@ -54,7 +55,10 @@ class Visit:
             refused=refused,
             writes=self.door != "status",
         )
-        return await writer().admit(self.key.tenant_id, request)
+        outcome = await writer().admit(self.key.tenant_id, request)
+        if any(stored is not None and stored.is_new and stored.alerts_triggered for stored in outcome.stored):
+            deliver_now("")  # whoever is asked or told should not wait for the minute's run
+        return outcome
 
     @property
     def zone(self) -> ZoneInfo | None:
