@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +14,8 @@ from models.kernel.errors import InvalidError
 from models.vitals.measures import BY_NAME, MEASURES, MOST_DIGITS, Measure
 
 LONGEST_NOTES = 2000
+_EXACT = Context(prec=10_000)
+"""A field nobody knows may have more digits than decimals are rounded to by default."""
 CONSCIOUSNESS = ("alert", "confused", "voice", "pain", "unresponsive")
 """ACVPU (Royal College of Physicians, NEWS2, 2017)."""
 
@@ -195,7 +197,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}" if abs(int(value.as_tuple().exponent)) < 100 else str(value)
+        return f"{value.normalize(_EXACT):f}" if abs(int(value.as_tuple().exponent)) < 100 else str(value)
     return value
 
 

@@ -107,3 +107,14 @@ def test_unknown_fields_are_named_and_kept() -> None:
     )
     assert reading.extra == ("mood",)
     assert '"mood"' in reading.raw
+
+
+def test_unknown_numbers_of_many_digits_are_not_taken_for_the_same() -> None:
+    one, other = (
+        parse(
+            readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "x": 1.%s%d}' % (b"0" * 40, n)),
+            zone=None,
+        )
+        for n in (1, 2)
+    )
+    assert one.content != other.content
