@@ -1,4 +1,4 @@
-"""Through no route or page about devices and readings does one clinic reach another's rows; no form without its token."""
+"""Through nothing about vitals does one clinic reach another's rows, and no form is taken without its token."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -59,7 +59,7 @@ def snapshot(tenant_id: int) -> dict[str, list[Any]]:
     with owner_session() as session:
         session.execute(text("SELECT set_config('labwire.tenant_id', :id, true)"), {"id": str(tenant_id)})
         return {
-            table: sorted(map(repr, session.execute(text(f"SELECT * FROM {table} WHERE tenant_id = {tenant_id}"))))
+            table: sorted(session.scalars(text(f"SELECT x::text FROM {table} x WHERE tenant_id = {tenant_id}")))
             for table in TABLES
         }
 
