@@ -152,7 +152,8 @@ def _steps(low: float, high: float) -> list[float]:
     raw = room / 3
     size = 10.0 ** floor(log10(raw))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
-    first, last = floor(low / step), max(ceil(high / step), floor(low / step) + 2)
+    first = floor(low / step) - (1 if high - low < step / 4 else 0)  # a level line is not drawn on the axis
+    last = max(ceil(high / step), first + 2)
     return [round(number * step, 6) for number in range(first, last + 1)]
 
 

@@ -20,7 +20,7 @@ from models.vitals.stores.lists import ReadingFilter, list_readings
 from models.vitals.stores.trends import load_trends
 from models.vitals.stores.watched import list_watched
 
-PAGE_SIZE = 25
+PAGE_SIZE, READINGS = 25, 15
 SPANS = {1: "24 hours", 7: "7 days", 30: "30 days", 365: "a year"}
 router = APIRouter(prefix="/vitals/patients")
 
@@ -71,7 +71,7 @@ def patient_readings(
             return redirect(request, f"/vitals/patients/{patient.merged_into_id}")
         trends = load_trends(session, caller.tenant_id, patient_id, since=since, until=now)
         wanted = ReadingFilter(patient_id=patient_id)
-        rows, following = list_readings(session, caller.tenant_id, wanted, after=place(cursor), limit=PAGE_SIZE)
+        rows, following = list_readings(session, caller.tenant_id, wanted, after=place(cursor), limit=READINGS)
         note_read(session, caller.tenant_id, caller.actor, [patient_id])
         shown = [(found, values_of(found.row)) for found in rows]
     context = {

@@ -1,10 +1,12 @@
 """What the pages about vital signs say for the codes of the database."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from api.vitals.desk_answers import ValueAnswer
 from models.kernel.clock import utc_now
-from models.vitals.measures import BY_NAME, MEASURES
+from models.vitals.measures import BY_NAME
 from models.vitals.schemas import DeviceSummary
 
 UNITS = {"mm[Hg]": "mmHg", "Cel": "°C"}
@@ -72,4 +74,19 @@ def _passed(moment: datetime | None) -> timedelta:
     return utc_now() - moment if moment is not None else timedelta.max
 
 
-NAMES = tuple(measure.name for measure in MEASURES)
+def told(values: Mapping[str, ValueAnswer]) -> list[tuple[str, str, str, str]]:
+    """A reading as people write it: label, value, unit, and what was given where that is another unit."""
+    found = []
+    pressures = [values[name] for name in PRESSURES if name in values]
+    if len(pressures) == len(PRESSURES):
+        found.append(("Blood pressure", "/".join(number(one.value) for one in pressures), "mmHg", ""))
+    for name, one in values.items():
+        if len(pressures) == len(PRESSURES) and name in PRESSURES:
+            continue
+        is_other = one.given_unit is not None and one.given is not None and one.given != one.value
+        given = f"{number(one.given)} {TYPED_UNITS.get(one.given_unit or '', one.given_unit)}" if is_other else ""
+        found.append((label(name), number(one.value), unit(name), given))
+    return found
+
+
+PRESSURES = ("blood_pressure_systolic", "blood_pressure_diastolic")
