@@ -214,6 +214,9 @@ def test_the_charts_show_what_was_measured_and_where_nothing_was(worn: Worn) -> 
         for hours in (1, 2, 3, 4, 14, 15, 16)
     ]
     assert worn.post({"device_id": "DEV001", "readings": readings}, "/api/iot/vitals/batch/").status_code == 200
+    other = worn.clinic.device("DEV002", worn.clinic.patient("P456"))
+    theirs = reading(device_id="DEV002", heart_rate=199)
+    assert worn.clinic.post(worn.clinic.key(other), theirs).status_code == 200
     page = sit_down(worn.clinic, "nora", "nurse").get(f"/vitals/patients/{worn.patient_id}?days=1")
     assert [one.text for one in page.of("title", id="told-heart_rate")] == [
         "Heart rate: 61 to 76 /min, latest 61; 1 gap without readings"

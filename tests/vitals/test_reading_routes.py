@@ -62,6 +62,21 @@ def test_pages_follow_one_another_without_loss_though_new_readings_come(worn: Wo
         assert [rate for rate in seen if rate != "99"] == ["66", "65", "64", "63", "62", "61", "60"]
 
 
+def test_corrections_of_one_moment_are_told_apart_by_the_cursor(worn: Worn, nurse: TestClient) -> None:
+    at = moment(minutes=5)
+    for rate in (61, 62, 63):
+        assert worn.post(reading(heart_rate=rate, timestamp=at)).status_code == 200
+    filters = {"patient_id": worn.patient_id, "limit": 2}
+    first = nurse.get(VITALS, params=filters)
+    second = nurse.get(VITALS, params={**filters, "cursor": first.json()["next_cursor"]})
+    assert rates(first) + rates(second) == ["63", "62", "61"]
+    assert [one["corrects_id"] is None for one in first.json()["items"] + second.json()["items"]] == [
+        False,
+        False,
+        True,
+    ]
+
+
 def test_a_reading_shows_both_units_and_who_looked_is_noted(worn: Worn, nurse: TestClient) -> None:
     assert worn.post(reading(temperature=98.6, temperature_unit="F")).status_code == 200
     (item,) = nurse.get(VITALS, params={"patient_id": worn.patient_id}).json()["items"]
