@@ -61,6 +61,16 @@ def test_a_released_reading_is_a_vital_sign_of_its_own_time(worn: Worn, nurse: T
     assert nurse.post(f"{HELD}/{held_id}/discard", json=WHY).status_code == 409
 
 
+def test_a_reading_released_hours_later_alarms_nobody(worn: Worn, nurse: TestClient) -> None:
+    held_id = hold(worn, oxygen_saturation=70)
+    worn.clinic.rows(
+        "UPDATE held_reading SET recorded_at = recorded_at - interval '5 hours', "
+        "received_at = received_at - interval '5 hours' RETURNING id"
+    )
+    assert nurse.post(f"{HELD}/{held_id}/release", json=WHY).status_code == 200
+    assert worn.clinic.rows("SELECT FROM alert") == []
+
+
 def test_a_reading_of_a_batch_is_released_like_one_that_came_alone(worn: Worn, nurse: TestClient) -> None:
     readings = [{"timestamp": moment(hours=2), "heart_rate": 5, "temperature": 98.6, "weight": 150.5}]
     assert worn.post({"device_id": "DEV001", "readings": readings}, "/api/iot/vitals/batch/").status_code == 202

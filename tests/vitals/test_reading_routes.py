@@ -110,6 +110,13 @@ def test_an_entry_names_who_made_it(worn: Worn, roles: tuple[str, ...], column: 
     assert "37.2" not in str(row.changes)
 
 
+def test_a_live_entry_raises_an_alert_and_a_late_one_none(worn: Worn, nurse: TestClient) -> None:
+    late = nurse.post(VITALS, json=entry(worn, oxygen_saturation=80, timestamp=moment(hours=3))).json()
+    live = nurse.post(VITALS, json=entry(worn, oxygen_saturation=80)).json()
+    assert (late["alerts_triggered"], live["alerts_triggered"]) == (0, 1)
+    assert len(worn.clinic.rows("SELECT FROM alert")) == 1
+
+
 def test_the_same_entry_twice_is_one(worn: Worn, nurse: TestClient) -> None:
     given = entry(worn)
     first, again = (nurse.post(VITALS, json=given) for _ in range(2))

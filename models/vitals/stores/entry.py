@@ -13,6 +13,7 @@ from models.vitals.entries import EntryIn
 from models.vitals.measures import BY_NAME
 from models.vitals.readings import Reading, parse
 from models.vitals.rules import BACKFILL_DAYS, Finding, findings
+from models.vitals.stores.alarming import New, alarm
 from models.vitals.tables import VitalSign, VitalsPolicy
 
 SAID = {
@@ -57,6 +58,8 @@ def enter_reading(
     session.add(row)
     session.flush()
     session.refresh(row)
+    if alarm(session, tenant_id, [New(row.id, patient.id, now, reading)]):
+        session.refresh(row)  # it says how many alerts it opened or worsened
     changes = {"patient_id": patient.id, "recorded_at": reading.recorded_at, "measures": sorted(reading.values)}
     record(session, tenant_id, actor, Action("vital_sign.enter", "vital_sign", row.id, changes))
     return row, True

@@ -67,7 +67,8 @@ def release_held(
     _refuse_decided(held)
     device = get_device(session, tenant_id, held.device_id)
     waived = frozenset(Finding(one["field"], one["rule"]) for one in held.findings)
-    wanted = Wanted(held.device_id, held.received_at, _again(held, device), waived)
+    # Received now: hours after it was measured it must not alarm anybody as if it told how the patient is.
+    wanted = Wanted(held.device_id, utc_now(), _again(held, device), waived)
     # Whoever stores readings of a device holds the row of its last contact.
     session.execute(
         select(DeviceContact.device_id)
