@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from api import security
 from models.kernel.settings import settings
-from models.people.roles import CLINICAL, ROLES
+from models.people.roles import BEDSIDE, CLINICAL, ROLES
 
 if TYPE_CHECKING:
     from api.deps import Caller
@@ -37,7 +37,10 @@ NAV = (
     ("/held", "Held results", ("technician", "supervisor")),
     ("/alerts", "Alerts", ("technician", "verifier", "doctor")),
     ("/patients", "Patients", CLINICAL),
+    ("/vitals/patients", "Vital signs", BEDSIDE),
+    ("/vitals/held", "Held readings", BEDSIDE),
     ("/instruments", "Instruments", ("technician", "verifier", "administrator")),
+    ("/devices", "Devices", (*BEDSIDE, "administrator")),
     ("/catalogue", "Catalogue", ("technician", "verifier", "doctor", "administrator")),
     ("/access-log", "Who looked", ("supervisor", "administrator")),
     ("/quality", "Quality", ("verifier", "supervisor", "administrator")),
@@ -48,6 +51,7 @@ NAV = (
 )
 """Path, label and roles of every entry, in order. What is in no group stands in the bar itself."""
 GROUPS = {
+    "Vitals": ("/vitals/patients", "/vitals/held", "/devices"),
     "Oversight": ("/quality", "/access-log", "/outbox", "/audit"),
     "Set-up": ("/catalogue", "/departments", "/users"),
 }

@@ -14,7 +14,7 @@ from api.render import redirect, render
 from models.instruments.stores.details import load_released
 from models.kernel.errors import RefusedError
 from models.kernel.fields import Id, Line
-from models.people.roles import CLINICAL, REGISTRARS
+from models.people.roles import BEDSIDE, CLINICAL, REGISTRARS
 from models.people.schemas import IdentifierIn, PatientEdit, PatientIn, Sex
 from models.people.stores import patients, reads
 
@@ -138,6 +138,7 @@ def _patient(
         words=words,
         may_read_results=caller.has(*RESULT_READERS) and kept is None,
         may_order=caller.has("technician", "doctor") and kept is None,
+        may_read_vitals=caller.has(*BEDSIDE) and kept is None,
         may_register=caller.has(*REGISTRARS) and kept is None,
         may_merge=caller.has("supervisor") and kept is None,
         may_oversee=caller.has("supervisor", "administrator"),

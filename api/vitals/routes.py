@@ -1,11 +1,12 @@
-"""The devices' door at its documented addresses."""
+"""The devices' door at its documented addresses, and the JSON API about devices and readings."""
 
 from typing import Any
 
 from fastapi import APIRouter
 
 from api.direct import Handler
-from api.vitals import answers, doors
+from api.errors import errors
+from api.vitals import answers, device_routes, doors, reading_routes
 
 router = APIRouter()
 DIRECT: dict[tuple[str, str], tuple[str, Handler]] = {}
@@ -25,3 +26,8 @@ def _serve(path: str, door: Any, method: str, documented: dict[str, Any]) -> Non
 _serve("/api/iot/vitals/", doors.submit, "POST", answers.SUBMIT)
 _serve("/api/iot/vitals/batch/", doors.submit_batch, "POST", answers.BATCH)
 _serve("/api/iot/status/", doors.status, "GET", answers.STATUS)
+
+desk = APIRouter(prefix="/api/v1", responses=errors())
+for part in (device_routes, reading_routes):
+    desk.include_router(part.router)
+router.include_router(desk)

@@ -4,6 +4,7 @@ ROLES = {
     "technician": "Technician",
     "verifier": "Verifier",
     "doctor": "Doctor",
+    "nurse": "Nurse",
     "radiology_technician": "Radiology technician",
     "supervisor": "Supervisor",
     "administrator": "Administrator",
@@ -12,6 +13,7 @@ ROLE_HINTS = {
     "technician": "Orders, sends, fetches and enters",
     "verifier": "Verifies and releases results",
     "doctor": "Orders, and reads released results",
+    "nurse": "Enters and reads vital signs, and gives devices to patients",
     "radiology_technician": "Images and their patients",
     "supervisor": "Technician and verifier, and resolves what is held",
     "administrator": "Users, equipment, catalogue; no patients",
@@ -19,8 +21,10 @@ ROLE_HINTS = {
 IMPLIED = {"supervisor": frozenset({"technician", "verifier"})}
 REGISTRARS = ("technician", "radiology_technician")
 """Who registers and edits patients (supervisors too, being technicians)."""
-CLINICAL = ("technician", "verifier", "doctor", "radiology_technician", "supervisor")
+CLINICAL = ("technician", "verifier", "doctor", "nurse", "radiology_technician", "supervisor")
 """Roles that may see patients; an administrator runs the installation and does not."""
+BEDSIDE = ("technician", "doctor", "nurse")
+"""Who reads and enters vital signs, and says whose a device is (supervisors too, being technicians)."""
 
 SCOPES = {
     "read": "Read whatever the user's roles may read",
@@ -31,6 +35,8 @@ SCOPES = {
     "assignments:write": "Order, send, enter, verify and release",
     "instruments:read": "Read equipment and the test catalogue",
     "instruments:write": "Change equipment and the test catalogue",
+    "vitals:read": "Read devices and vital signs",
+    "vitals:write": "Change devices, enter vital signs, decide about held ones",
     "people:read": "Read users and who looked at whom",
     "people:write": "Create, change and disable users",
     "results:push": "Deliver finished results of the one instrument the token is bound to",

@@ -27,11 +27,12 @@ def links(html: str) -> list[str]:
 @pytest.mark.parametrize(
     ("roles", "menus"),
     [
-        (("technician",), []),
-        (("doctor",), []),
-        (("supervisor",), ["Oversight"]),
+        (("technician",), ["Vitals"]),
+        (("nurse",), ["Vitals"]),
+        (("doctor",), ["Vitals"]),
+        (("supervisor",), ["Vitals", "Oversight"]),
         (("administrator",), ["Oversight", "Set-up"]),
-        (("supervisor", "administrator", "doctor"), ["Oversight", "Set-up"]),
+        (("supervisor", "administrator", "doctor"), ["Vitals", "Oversight", "Set-up"]),
     ],
 )
 def test_what_is_used_seldom_stands_in_menus_where_there_is_more_than_one(
@@ -42,7 +43,8 @@ def test_what_is_used_seldom_stands_in_menus_where_there_is_more_than_one(
     assert re.findall(r"<summary[^>]*>([^<]+)</summary>", html) == menus
     assert len(links(html)) == len(set(links(html)))
     if "technician" in roles:
-        assert links(html) == ["/worklist", "/held", "/alerts", "/patients", "/instruments", "/catalogue"]
+        vitals = ["/vitals/patients", "/vitals/held", "/devices"]
+        assert links(html) == ["/worklist", "/held", "/alerts", "/patients", "/instruments", "/catalogue", *vitals]
 
 
 def test_a_menu_says_that_the_page_is_inside(alpha: int) -> None:

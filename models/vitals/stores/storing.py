@@ -23,12 +23,16 @@ IDS_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A device's reading that shall be stored; `findings` hold it beside what the row rules find."""
+    """A device's reading that shall be stored.
+
+    `findings` hold it beside what the row rules find; `waived` are findings that a person has let pass.
+    """
 
     device_id: int
     received_at: datetime
     reading: Reading
     findings: tuple[Finding, ...] = ()
+    waived: frozenset[Finding] = frozenset()
 
     @property
     def key(self) -> Key:
@@ -53,7 +57,7 @@ def store_readings(
     The caller holds the devices' contact rows, so that nobody else stores readings of them.
     """
     days = backfill_days or session.scalar(POLICY, {"tenant_id": tenant_id}) or BACKFILL_DAYS
-    held = {each.key: _held(each, days) for each in wanted}
+    held = {each.key: _why_held(each, days) for each in wanted}
     good = [each for each in wanted if not held[each.key]]
     wearers, there = _look(session, tenant_id, good)
     results: dict[Key, Stored | None] = {key: Stored(held=why) for key, why in held.items() if why}
@@ -88,8 +92,9 @@ def _with_alerts(stored: Stored | None, alerts: Mapping[int, int]) -> Stored | N
     return replace(stored, alerts_triggered=alerts[stored.vital_sign_id])
 
 
-def _held(each: Wanted, days: int) -> tuple[Finding, ...]:
-    return (*findings(each.reading, received_at=each.received_at, backfill_days=days), *each.findings)
+def _why_held(each: Wanted, backfill_days: int) -> tuple[Finding, ...]:
+    found = (*findings(each.reading, received_at=each.received_at, backfill_days=backfill_days), *each.findings)
+    return tuple(finding for finding in found if finding not in each.waived)
 
 
 POLICY = text("SELECT backfill_days FROM vitals_policy WHERE tenant_id = :tenant_id")
