@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks import vitals_files
 from benchmarks.database import fresh_database
 from benchmarks.results import Row
 from deployments.launcher.parts import ROOT
@@ -24,8 +25,8 @@ from deployments.launcher.process import child_setup
 from models.kernel.settings import settings
 
 DEVICES = 200
-SECONDS = 4
-ROUNDS = 1
+SECONDS = 8
+ROUNDS = 3
 PROCESSES = 2
 INSERT = """
 \\set n random(1, 1000000000)
@@ -71,6 +72,11 @@ class Load:
 
 
 def measure() -> list[Row]:
+    """Rows for the door, then for files."""
+    return [*_door(), *vitals_files.measure()]
+
+
+def _door() -> list[Row]:
     """Rows for one reading a request at 16 and 64 connections."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed (Debian: apt-get install wrk)")

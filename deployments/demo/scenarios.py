@@ -2,6 +2,6 @@
 
 from deployments.demo.laboratory import held_result, main_job, other_tenant, panel, unknown_submission, upkeep
 from deployments.demo.scenario import Scenario
-from deployments.demo.vitals import device
+from deployments.demo.vitals import device, files
 
-SCENARIOS: list[Scenario] = [main_job, panel, held_result, unknown_submission, other_tenant, device, upkeep]
+SCENARIOS: list[Scenario] = [main_job, panel, held_result, unknown_submission, other_tenant, device, files, upkeep]

@@ -1,11 +1,12 @@
-"""A device sends what is normal and what is not; the patient is asked, answers, and the doctor is told."""
+"""A device sends what is normal and what is not, the patient answers, the doctor is told; files with readings."""
 
 import json
 import os
 import re
 import subprocess
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from deployments.launcher.parts import ROOT, python_module
 
 PATIENT, ADDRESS, DOCTOR = "PAT-003", "ngozi@patients.example", "doctor@lagoon.example"
 MAIL_SECONDS = 30
+SETTLED_SECONDS = 4
+"""A file that was written a moment ago is left alone."""
 LINK = re.compile(r"https?://[^\s\"'<>]+/alerts/question/[^\s\"'<>]+")
 
 
@@ -53,6 +56,37 @@ def device(hub: Hub) -> list[Outcome]:
         _mail_to(hub, DOCTOR, "/alerts/")
         said |= {"outcome": "mail arrived", "link": hub.urls["mailbox"]}
     return steps.rows
+
+
+def files(hub: Hub) -> list[Outcome]:
+    """A folder of files is ingested; the bad one goes to quarantine with its reason, and the run says so."""
+    steps = Steps(hub)
+    with steps.step("ingest-vitals-files", "2 good files, 1 bad") as said:
+        base = hub.state_dir / "iot"
+        inbox = base / "inbox" / "lagoon"
+        inbox.mkdir(parents=True, exist_ok=True)
+        for number in (1, 2):  # since the patient wears the device
+            moment = datetime.now(UTC) - timedelta(seconds=number)
+            reading = {"device_id": "DEV001", "timestamp": moment.isoformat(), "heart_rate": 72}
+            (inbox / f"DEV001_{number}.json").write_text(json.dumps(reading))
+        (inbox / "DEV001_torn.json").write_text('{"device_id": "DEV001", "timest')
+        time.sleep(SETTLED_SECONDS)
+        run = hub.run_deployment("ingest-vitals-files/ingest-vitals-files", tenant="lagoon")
+        _until(lambda: not list(inbox.glob("*.json")), "the inbox to be empty")
+        archived = list((base / "archive" / "lagoon").rglob("*.json"))
+        reasons = list((base / "quarantine").rglob("*.reason.txt"))
+        if (len(archived), len(reasons)) != (2, 1):
+            raise ScenarioError(f"{len(archived)} files archived, {len(reasons)} in quarantine")
+        said |= {"outcome": "2 archived, 1 in quarantine with its reason", "link": hub.run_link(run)}
+    return steps.rows
+
+
+def _until(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + MAIL_SECONDS
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise ScenarioError(f"waited {MAIL_SECONDS} s for {what}")
+        time.sleep(0.5)
 
 
 def _labwire(hub: Hub, *words: str) -> dict[str, Any]:
