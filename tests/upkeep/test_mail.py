@@ -248,6 +248,7 @@ SAMPLES = {
         "link": "http://x",
         "patient": "Jo Doe (P1)",
     },
+    "devices_silent": {"count": 1, "link": "http://x", "devices": [{"device_id": "DEV001", "minutes": 45}]},
     "report_ready": {"patient_name": "Jo", "request_id": "REQ-1"},
     "password_reset": {"name": "Jo", "minutes": 30, "link": "http://x"},
     "user_invited": {"name": "Jo", "minutes": 30, "link": "http://x"},
