@@ -34,6 +34,7 @@ def create_app() -> FastAPI:
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # /metrics has them
     )
     errors.install(app)
     direct: dict[tuple[str, str], tuple[str, Handler]] = {}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
@@ -33,8 +34,15 @@ def count_request(scope: Mapping[str, Any], status: int, seconds: float) -> None
     """Count one answered request under the template of its route; addresses nobody serves share one name."""
     route = route_template(scope)
     method = scope["method"] if scope["method"] in METHODS else "other"
-    REQUESTS.labels(method, route, str(status)).inc()
-    REQUEST_SECONDS.labels(method, route).observe(seconds)
+    number, time = _counters(method, route, status)
+    number.inc()
+    time.observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Found once: finding them costs more than counting."""
+    return REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(method, route)
 
 
 def exposition() -> tuple[bytes, str]:

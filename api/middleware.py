@@ -2,11 +2,11 @@
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -26,15 +26,18 @@ POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in {
+        "Content-Security-Policy": POLICY,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }.items()
+]
 ONE_YEAR_SECONDS = 31_536_000
 ROOT = Path(__file__).parent.parent
 
@@ -59,7 +62,7 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _set_headers(MutableHeaders(scope=message), scope)
+                message["headers"] = [*message.get("headers", ()), *_more_headers(message, scope)]
             await send(message)
 
         try:
@@ -110,15 +113,17 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-def _set_headers(headers: MutableHeaders, scope: Scope) -> None:
-    for name, value in HEADERS.items():
-        headers.setdefault(name, value)
-    is_versioned = scope["path"].startswith("/static/") and b"v=" in scope["query_string"]
-    headers.setdefault(
-        "Cache-Control", f"public, max-age={ONE_YEAR_SECONDS}, immutable" if is_versioned else "no-store"
-    )
-    if settings().base_url.startswith("https://"):
-        headers.setdefault("Strict-Transport-Security", f"max-age={ONE_YEAR_SECONDS}")
+def _more_headers(message: Message, scope: Scope) -> Iterator[tuple[bytes, bytes]]:
+    """Those of ours that the answer has not set itself."""
+    there = {name.lower() for name, _ in message.get("headers", ())}
+    for header in HEADERS:
+        if header[0] not in there:
+            yield header
+    if b"cache-control" not in there:
+        is_versioned = scope["path"].startswith("/static/") and b"v=" in scope["query_string"]
+        yield b"cache-control", b"public, max-age=%d, immutable" % ONE_YEAR_SECONDS if is_versioned else b"no-store"
+    if b"strict-transport-security" not in there and settings().base_url.startswith("https://"):
+        yield b"strict-transport-security", b"max-age=%d" % ONE_YEAR_SECONDS
 
 
 def _where(error: BaseException) -> str:

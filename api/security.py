@@ -151,6 +151,7 @@ def _is_address(value: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=4096)
 def _is_in(value: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
     return _is_address(value) and any(ip_address(value) in network for network in networks)
 

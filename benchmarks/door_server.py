@@ -16,6 +16,15 @@ from models.kernel.logs import configure_logs
 from models.vitals.stores.admission import Outcome, Request
 
 
+class Server(uvicorn.Server):
+    """Says when it accepts connections: an answer would say so of one of the processes that share a socket."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As usual, then a line."""
+        await super().startup(sockets)
+        print("ready", flush=True)
+
+
 class EachByItself:
     """A transaction for each request."""
 
@@ -36,7 +45,7 @@ def main() -> None:
         alone = EachByItself()
         doors.writer = lambda: alone  # type: ignore[assignment,return-value] # all that the door asks of it
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False)
-    uvicorn.Server(config).run(sockets=[sock])
+    Server(config).run(sockets=[sock])
 
 
 if __name__ == "__main__":

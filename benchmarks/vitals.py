@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from benchmarks import vitals_files
 from benchmarks.database import fresh_database
 from benchmarks.results import Row
@@ -48,8 +46,8 @@ local n = 0
 function request()
   n = n + 1
   local k = (n * 7 + part * 101) % #keys + 1
-  local t = {start} - ((n * {threads} + part) % 80000000) / 1000
-  local stamp = os.date("!%Y-%m-%dT%H:%M:%S", math.floor(t)) .. string.format(".%03dZ", math.floor((t % 1) * 1000))
+  local t = {start} + (n * {threads} + part) / 10000
+  local stamp = os.date("!%Y-%m-%dT%H:%M:%S", math.floor(t)) .. string.format(".%04dZ", math.floor((t % 1) * 10000))
   local body = string.format('{{"device_id": "BENCH%03d", "timestamp": "%s", "heart_rate": %d, ' ..
     '"blood_pressure_systolic": 120, "blood_pressure_diastolic": 80, "temperature": 98.6, "temperature_unit": "F", ' ..
     '"oxygen_saturation": 98.0, "battery_level": 80}}', k - 1, stamp, 60 + n % 30)
@@ -169,6 +167,7 @@ def _servers(kind: str) -> Iterator[int]:
             pass_fds=(descriptor,),
             cwd=ROOT,
             env=os.environ | {"LABWIRE_DATABASE_POOL_SIZE": "20"},
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             preexec_fn=child_setup(),  # noqa: PLW1509 # calls into libc prepared beforehand
         )
@@ -176,7 +175,10 @@ def _servers(kind: str) -> Iterator[int]:
     ]
     port = int(sock.getsockname()[1])
     try:
-        _wait(port)
+        for process in running:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                raise RuntimeError("the API did not start")
         yield port
     finally:
         for process in running:
@@ -184,16 +186,6 @@ def _servers(kind: str) -> Iterator[int]:
         for process in running:
             process.wait(30)
         sock.close()
-
-
-def _wait(port: int) -> None:
-    for _ in range(300):
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise RuntimeError("the API did not start")
 
 
 def _wrk(port: int, keys: Sequence[str], connections: int) -> Load:

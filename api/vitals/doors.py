@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request as HttpRequest
 from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 
 from api.instruments.runs import deliver_now
 from api.security import client_address
@@ -127,7 +127,7 @@ async def status(request: HttpRequest) -> Response:
     if outcome.status != 200:
         return _refused(outcome)
     answer = await run_in_threadpool(_standing, visit.key, outcome.can_read_patient)
-    return JSONResponse({"success": True, **answer})
+    return _json({"success": True, **answer})
 
 
 def writer() -> DoorWriter:
@@ -202,7 +202,7 @@ def _single(visit: Visit, reading: Reading, stored: Stored | None) -> Response:
     if stored is not None and stored.held:
         held = [{"field": finding.field, "rule": finding.rule} for finding in stored.held]
         content = {"success": False, "message": "Reading held for review", "vital_sign_id": None, "held": held}
-        return JSONResponse(content | {"timestamp": moment}, 202, _headers(visit))
+        return _json(content | {"timestamp": moment}, 202, _headers(visit))
     if stored is None:
         return _error(400, UNASSIGNED)
     content = {
@@ -212,7 +212,7 @@ def _single(visit: Visit, reading: Reading, stored: Stored | None) -> Response:
         "alerts_triggered": stored.alerts_triggered,
         "timestamp": moment,
     }
-    return JSONResponse(content, 200, _headers(visit))
+    return _json(content, 200, _headers(visit))
 
 
 def _several(visit: Visit, total: int, stored: Mapping[int, Stored | None], errors: list[dict[str, Any]]) -> Response:
@@ -242,7 +242,7 @@ def _several(visit: Visit, total: int, stored: Mapping[int, Stored | None], erro
     code = 200 if created else (202 if held else 400)
     if code == 400:
         content["error"] = "No acceptable reading"
-    return JSONResponse(content, code, _headers(visit))
+    return _json(content, code, _headers(visit))
 
 
 def _refused(outcome: Outcome, *, errors: list[dict[str, Any]] | None = None, total: int = 0) -> Response:
@@ -254,7 +254,11 @@ def _error(
     code: int, text: str, headers: Mapping[str, str] | None = None, *, more: Mapping[str, Any] | None = None
 ) -> Response:
     challenge = {"WWW-Authenticate": "Bearer"} if code == 401 else {}
-    return JSONResponse({"success": False, "error": text, **(more or {})}, code, {**challenge, **(headers or {})})
+    return _json({"success": False, "error": text, **(more or {})}, code, {**challenge, **(headers or {})})
+
+
+def _json(content: Mapping[str, Any], code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(to_json(content), code, headers, "application/json")
 
 
 def _standing(key: KnownKey, can_read_patient: bool) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from models.kernel.errors import ConfigError
 from models.kernel.settings import settings
 
 DRIVER = "postgresql+psycopg2"
+OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan"
+"""What is prepared (models.kernel.pipeline) is planned once: PostgreSQL would plan again what reads partitions."""
 
 
 class Base(DeclarativeBase):
@@ -71,7 +73,7 @@ def engine() -> Engine:
         max_overflow=config.database_pool_size,
         pool_pre_ping=True,
         hide_parameters=True,  # they are patient data, and errors end in logs
-        connect_args={"application_name": "labwire", "connect_timeout": 5, "options": "-c timezone=UTC"},
+        connect_args={"application_name": "labwire", "connect_timeout": 5, "options": OPTIONS},
     )
 
 

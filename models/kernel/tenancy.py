@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 import models.all_tables  # noqa: F401 # foreign keys name tables: all must be known, whichever module came first
 from models.kernel.db import engine, owner_engine
 from models.kernel.errors import NotFoundError
+from models.kernel.pipeline import Pipeline
 
 _SWITCH = text("SELECT set_config('labwire.tenant_id', :tenant_id, true)")
 
@@ -55,11 +56,17 @@ def group_session() -> Iterator[Session]:
         yield session
 
 
-def switch_tenant(session: Session, tenant_id: int) -> None:
-    """Write out what is pending for the tenant so far, then bind the running transaction to `tenant_id`."""
+def switch_tenant(session: Session, tenant_id: int, pipeline: Pipeline | None = None) -> None:
+    """Write out what is pending for the tenant so far, then bind the running transaction to `tenant_id`.
+
+    Given a pipeline of the session, the switch travels with its next statements.
+    """
     session.flush()
     session.expunge_all()
-    session.execute(_SWITCH, {"tenant_id": str(tenant_id)})
+    if pipeline is not None:
+        pipeline.put_text("SELECT set_config('labwire.tenant_id', %s, true)", str(tenant_id))
+    else:
+        session.execute(_SWITCH, {"tenant_id": str(tenant_id)})
 
 
 @contextmanager

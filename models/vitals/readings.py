@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic_core import to_json
+
 from models.kernel.errors import InvalidError
 from models.vitals.measures import BY_NAME, MEASURES, MOST_DIGITS, Measure
 
@@ -49,7 +51,7 @@ class Reading:
 def load(body: bytes) -> Any:
     """JSON with exact decimals; InvalidError for what is not JSON (RFC 8259: NaN and Infinity are none)."""
     try:
-        return json.loads(body.decode(), parse_float=Decimal, parse_constant=_no_constant)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError, InvalidOperation):
         raise InvalidError("Invalid JSON format") from None
 
@@ -63,12 +65,12 @@ def parse(given: Mapping[str, Any], *, zone: ZoneInfo | None, raw: str | None = 
     recorded_at = _moment(given.get("timestamp"), zone)
     if not values:
         raise InvalidError("No vital sign measurements provided")
-    canonical = _in_one_spelling(_plain(given))
+    canonical = _in_one_spelling(given)
     return Reading(
         recorded_at=recorded_at,
         values=values,
-        content=hashlib.sha256(canonical.encode()).digest(),
-        raw=raw if raw is not None else canonical,
+        content=hashlib.sha256(canonical).digest(),
+        raw=raw if raw is not None else canonical.decode(),
         notes=_notes(given.get("notes")),
         signal_quality=_percent(given, "signal_quality"),
         battery_level=_percent(given, "battery_level"),
@@ -78,7 +80,6 @@ def parse(given: Mapping[str, Any], *, zone: ZoneInfo | None, raw: str | None = 
     )
 
 
-_in_one_spelling = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 KNOWN = frozenset(
     {"device_id", "timestamp", "notes", "signal_quality", "battery_level", "consciousness", "supplemental_oxygen"}
     | set(BY_NAME)
@@ -190,16 +191,31 @@ def _flag(given: Mapping[str, Any], name: str) -> bool | None:
     return value
 
 
+def _in_one_spelling(given: Mapping[str, Any]) -> bytes:
+    """The same for readings that say the same."""
+    plain = _plain(given)
+    try:
+        return to_json(plain)
+    except ValueError:  # half of a surrogate pair, which UTF-8 has not
+        return json.dumps(plain, separators=(",", ":")).encode()
+
+
 def _plain(value: Any) -> Any:
-    """With numbers as text, so that 98.6 and 98.60 say the same and nothing is rounded."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if key != "device_id"}
-    if isinstance(value, list):
+    """In the order of names, with numbers as text, so that 98.6 and 98.60 say the same and nothing is rounded."""
+    kind = type(value)
+    if kind is dict:
+        return {key: _plain(value[key]) for key in sorted(value) if key != "device_id"}
+    if kind is int:
+        return str(value)
+    if kind is Decimal:
+        return f"{value.normalize(_EXACT):f}" if abs(value.adjusted()) < 100 else str(value)
+    if kind is list:
         return [_plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return f"{value.normalize(_EXACT):f}" if abs(int(value.as_tuple().exponent)) < 100 else str(value)
     return value
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)

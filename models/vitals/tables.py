@@ -91,7 +91,11 @@ class DeviceKey(TenantRow, Base):
 
 
 class DeviceContact(Base):
-    """When a device was last heard of; one row a device, updated with each group of readings."""
+    """When a device was last heard of, and how many readings it sent in that minute; updated with each group.
+
+    No reading of it is later than `latest_at`, held ones included; `latest_before_at` is what that was before the last
+    group, so that what is later than that need not be looked for.
+    """
 
     __tablename__ = "device_contact"
     __table_args__ = (PrimaryKeyConstraint("tenant_id", "device_id"), references("device"))
@@ -104,16 +108,20 @@ class DeviceContact(Base):
     battery_level: Mapped[int | None]
     signal_quality: Mapped[int | None]
     silence_told_at: Mapped[datetime | None]
+    latest_at: Mapped[datetime | None]
+    latest_before_at: Mapped[datetime | None]
+    minute: Mapped[datetime | None]
+    readings: Mapped[int] = mapped_column(server_default=text("0"))
 
 
-class DeviceRate(Base):
-    """How many readings came in one minute: of a device, or of all of the tenant's (device 0)."""
+class TenantRate(Base):
+    """How many readings of a tenant came in one minute over one connection: so none waits for another to count."""
 
-    __tablename__ = "device_rate"
-    __table_args__ = (PrimaryKeyConstraint("tenant_id", "device_id", "minute"),)
+    __tablename__ = "tenant_rate"
+    __table_args__ = (PrimaryKeyConstraint("tenant_id", "connection"),)
 
     tenant_id: Mapped[int]
-    device_id: Mapped[int]
+    connection: Mapped[int]
     minute: Mapped[datetime]
     readings: Mapped[int]
 

@@ -104,7 +104,7 @@ def test_nothing_abnormal_costs_one_query(clinic: Clinic) -> None:
             raise_alerts(session, clinic.tenant_id, group)
         finally:
             event.remove(engine(), "before_cursor_execute", listen)
-        assert len(said) == 1
+        assert len([one for one in said if not one.startswith("PREPARE")]) == 1
         session.execute(text("SET LOCAL enable_seqscan = off"))
         plan = " ".join(
             session.scalars(

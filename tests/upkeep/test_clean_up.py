@@ -51,7 +51,7 @@ KEPT = {
     "device_patient": "whose a device was: the record",
     "device_key": "set up by people; a rotation adds one",
     "device_contact": "one row for each device",
-    "device_rate": "counts of minutes: prepare-partitions removes those of days before",
+    "tenant_rate": "counts of minutes: prepare-partitions removes those of days before",
     "device_activity": "the record of what devices were answered",
     "vital_sign": "the record",
     "held_reading": "the record of what was held",

@@ -42,9 +42,9 @@ def test_a_row_that_fits_no_month_is_kept_and_told_of(worn: Worn) -> None:
 
 def test_counts_of_past_minutes_go(worn: Worn) -> None:
     assert worn.post(reading()).status_code == 200
-    worn.clinic.rows("UPDATE device_rate SET minute = minute - interval '2 days' RETURNING 1")
+    worn.clinic.rows("UPDATE tenant_rate SET minute = minute - interval '2 days' RETURNING 1")
     prepare()
-    assert worn.clinic.rows("SELECT 1 FROM device_rate") == []
+    assert worn.clinic.rows("SELECT 1 FROM tenant_rate") == []
 
 
 def test_a_silent_device_is_told_of_once_until_it_sends_again(clinic: Clinic) -> None:

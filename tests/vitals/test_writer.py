@@ -34,9 +34,9 @@ def test_a_request_at_fault_fails_alone(clinic: Clinic, monkeypatch: pytest.Monk
     keys = {device_id: key_of(clinic, device_id) for device_id in (good, bad)}
     groups = []
 
-    def fails_for_one(session: Any, tenant_id: int, requests: Sequence[Request]) -> Any:
+    def fails_for_one(pipeline: Any, tenant_id: int, requests: Sequence[Request]) -> Any:
         groups.append(len(requests))
-        found = admit(session, tenant_id, requests)
+        found = admit(pipeline, tenant_id, requests)
         if any(one.device_id == bad for one in requests):
             raise ValueError
         return found

@@ -22,6 +22,7 @@ from models.alerts.stores.escalation import Way
 from models.alerts.tables import Alert
 from models.kernel.audit import SYSTEM
 from models.kernel.clock import utc_now
+from models.kernel.pipeline import Pipeline, Prepared
 
 Place = tuple[int, str]
 """A patient and a kind."""
@@ -40,16 +41,23 @@ class Seen:
 
 
 def raise_alerts(
-    session: Session, tenant_id: int, readings: Sequence[Seen], *, now: datetime | None = None
+    session: Session,
+    tenant_id: int,
+    readings: Sequence[Seen],
+    standing: "Standing | None" = None,
+    *,
+    now: datetime | None = None,
 ) -> dict[int, int]:
     """How many alerts each reading opened or worsened, by vital sign id; those that did neither are not in it.
 
-    A patient's own limits count before the tenant's. The readings may be of many patients, in any order.
+    A patient's own limits count before the tenant's. The readings may be of many patients, in any order. `standing` is
+    how these patients stand, where the caller has looked already.
     """
     if not readings:
         return {}
-    patients = sorted({one.patient_id for one in readings})
-    limits, open_places = _standing(session, tenant_id, patients)
+    if standing is None:
+        standing = look_at_alerts(Pipeline(session), tenant_id, sorted({one.patient_id for one in readings}))
+    limits, open_places = standing.limits, standing.open_places
     watched = {patient_id for patient_id, _ in open_places}
     watched |= {one.patient_id for one in readings if limits.is_abnormal(one)}
     if not watched:
@@ -113,24 +121,34 @@ class _Limits:
         return self.of_patient(place[0])[place[1]]
 
 
-STANDING = text("""
-SELECT t.patient_id, t.kind, t.warning, t.critical, t.margin, t.is_on FROM alert_threshold t
-WHERE t.tenant_id = :tenant_id AND (t.patient_id IS NULL OR t.patient_id = ANY(:patients))
-UNION ALL
-SELECT a.patient_id, a.kind, NULL, NULL, NULL, NULL FROM alert a
-WHERE a.tenant_id = :tenant_id AND a.patient_id = ANY(:patients) AND a.closed_at IS NULL
-""")
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The limits of some patients, and where an alert of theirs is open."""
+
+    limits: _Limits
+    open_places: set[Place]
 
 
-def _standing(session: Session, tenant_id: int, patients: Sequence[int]) -> tuple[_Limits, set[Place]]:
-    """The limits of these patients and where an alert is open; of the latter `is_on` is NULL."""
-    rows = session.execute(STANDING, {"tenant_id": tenant_id, "patients": patients}).all()
+STANDING = Prepared(
+    "alerts_standing",
+    "bigint, bigint[]",
+    "SELECT t.patient_id, t.kind, t.warning, t.critical, t.margin, t.is_on FROM alert_threshold t "
+    "WHERE t.tenant_id = $1 AND (t.patient_id IS NULL OR t.patient_id = ANY($2)) "
+    "UNION ALL SELECT a.patient_id, a.kind, NULL, NULL, NULL, NULL FROM alert a "
+    "WHERE a.tenant_id = $1 AND a.patient_id = ANY($2) AND a.closed_at IS NULL",
+)
+"""Of open alerts `is_on` is NULL."""
+
+
+def look_at_alerts(pipeline: Pipeline, tenant_id: int, patients: Sequence[int]) -> Standing:
+    """How these patients stand; sends what waits in the pipeline."""
+    rows = pipeline.ask(STANDING, tenant_id, list(patients))
     adjustments = [
         Adjustment(row.kind, row.patient_id, row.warning, row.critical, row.margin, row.is_on)
         for row in rows
         if row.is_on is not None
     ]
-    return _Limits(adjustments), {(row.patient_id, row.kind) for row in rows if row.is_on is None}
+    return Standing(_Limits(adjustments), {(row.patient_id, row.kind) for row in rows if row.is_on is None})
 
 
 def _judge(readings: Sequence[Seen], limits: _Limits) -> dict[Place, list[Judged]]:

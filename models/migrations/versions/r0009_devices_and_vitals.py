@@ -117,16 +117,18 @@ def create_devices() -> None:
         sa.Column("battery_level", sa.BigInteger(), nullable=True),
         sa.Column("signal_quality", sa.BigInteger(), nullable=True),
         sa.Column("silence_told_at", MOMENT, nullable=True),
+        *(sa.Column(name, MOMENT, nullable=True) for name in ("latest_at", "latest_before_at", "minute")),
+        sa.Column("readings", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         _of("device_contact", "device"),
         sa.PrimaryKeyConstraint("tenant_id", "device_id", name=op.f("device_contact_pkey")),
     )
     op.create_table(
-        "device_rate",
+        "tenant_rate",
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
-        sa.Column("device_id", sa.BigInteger(), nullable=False),
+        sa.Column("connection", sa.BigInteger(), nullable=False),
         sa.Column("minute", MOMENT, nullable=False),
         sa.Column("readings", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant_id", "device_id", "minute", name=op.f("device_rate_pkey")),
+        sa.PrimaryKeyConstraint("tenant_id", "connection", name=op.f("tenant_rate_pkey")),
     )
     op.create_table(
         "vitals_policy",
@@ -228,7 +230,7 @@ def create_partitions() -> None:
 
 def protect() -> None:
     """Row-level security, and what may be known across tenants."""
-    for table in ("device", "device_patient", "device_key", "device_contact", "device_rate", "vitals_policy"):
+    for table in ("device", "device_patient", "device_key", "device_contact", "tenant_rate", "vitals_policy"):
         secure(table)
     secure("held_reading")
     for table in PARTITIONED:

@@ -1,21 +1,21 @@
-"""What devices ask of us, let in group by group: one tenant, one transaction, a few statements for all of them.
+"""What devices ask of us, let in group by group: one tenant, one transaction, two round trips for all of them.
 
 Whether a key opens the door is asked here, in the transaction that lets something in: a revoked key is refused by every
 process at once. The row of a device's last contact is taken first, so that its readings come in one after the other.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
-
+from models.kernel.pipeline import Pipeline
 from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS
-from models.vitals.stores.storing import Stored, Wanted, store_readings
+from models.vitals.stores.gate import GATE, NOTE_CONTACT, WRITE_DOWN, Gate, heard
+from models.vitals.stores.looking import LOCK_WEARERS, Known, Wanted, places
+from models.vitals.stores.storing import Stored, put_readings
 
 DEVICE_RATE, TENANT_RATE = 1_200, 600_000
 """Readings a minute where neither device nor tenant says otherwise."""
@@ -55,161 +55,88 @@ class Rates:
     limits: dict[int, int]
 
 
-def admit(session: Session, tenant_id: int, requests: Sequence[Request]) -> tuple[list[Outcome], Rates | None]:
-    """Let in what may come in and write down all of it; the caller commits, and answers after that."""
-    outcomes, limits, backfill_days = _at_the_gate(session, tenant_id, requests)
-    let_in = [index for index, outcome in enumerate(outcomes) if outcome.status == 200]
-    rates = None
-    if let_in:
-        rates = _note_contact(session, tenant_id, [requests[index] for index in let_in], limits)
-        wanted = _wanted(requests, let_in)
-        for (index, _), stored in zip(wanted, _stored(session, tenant_id, wanted, backfill_days), strict=True):
-            outcomes[index].stored.append(stored)
-        _refuse_unassigned(requests, outcomes)
-    _write_down(session, tenant_id, requests, outcomes)
-    return outcomes, rates
-
-
-GATE = text("""
-SELECT k.id, k.device_id, k.can_write_vitals, k.can_read_patient, d.is_active,
-       k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AS is_valid,
-       coalesce(d.rate_per_minute, p.device_rate_per_minute) AS device_rate, p.tenant_rate_per_minute AS tenant_rate,
-       p.backfill_days
-FROM device_key k JOIN device d ON d.tenant_id = k.tenant_id AND d.id = k.device_id
-LEFT JOIN vitals_policy p ON p.tenant_id = k.tenant_id
-WHERE k.tenant_id = :tenant_id AND k.id = ANY(:keys)
-""")
-
-
-def _at_the_gate(
-    session: Session, tenant_id: int, requests: Sequence[Request]
-) -> tuple[list[Outcome], dict[int, int], int]:
-    keys = sorted({request.key_id for request in requests})
-    gates = {row.id: row for row in session.execute(GATE, {"tenant_id": tenant_id, "keys": keys})}
-    outcomes = []
-    for request in requests:
-        gate = gates.get(request.key_id)
-        if gate is None or not gate.is_valid:
-            outcomes.append(Outcome(401, "Invalid API key"))
-        elif request.writes and not gate.is_active:
-            outcomes.append(Outcome(401, "API key not active"))
-        elif request.refused is not None:
-            outcomes.append(Outcome(*request.refused))
-        elif request.writes and not gate.can_write_vitals:
-            outcomes.append(Outcome(403, "API key lacks permission"))
-        else:
-            outcomes.append(Outcome(can_read_patient=gate.can_read_patient))
-    limits = {gate.device_id: gate.device_rate or DEVICE_RATE for gate in gates.values()}
-    limits[0] = next((gate.tenant_rate for gate in gates.values()), None) or TENANT_RATE
-    backfill_days = next((gate.backfill_days for gate in gates.values()), None) or BACKFILL_DAYS
-    return outcomes, limits, backfill_days
-
-
-CONTACT = text("""
-INSERT INTO device_contact AS c (tenant_id, device_id, contact_at, key_id, reading_at, battery_level, signal_quality)
-SELECT :tenant_id, r.device_id, r.contact_at, r.key_id, r.reading_at, r.battery_level, r.signal_quality
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(device_id bigint, contact_at timestamptz, key_id bigint,
-     reading_at timestamptz, battery_level bigint, signal_quality bigint)
-ORDER BY r.device_id
-ON CONFLICT (tenant_id, device_id) DO UPDATE SET
-    contact_at = greatest(c.contact_at, excluded.contact_at), key_id = coalesce(excluded.key_id, c.key_id),
-    battery_level = CASE WHEN c.reading_at IS NULL OR excluded.reading_at >= c.reading_at
-        THEN coalesce(excluded.battery_level, c.battery_level) ELSE c.battery_level END,
-    signal_quality = CASE WHEN c.reading_at IS NULL OR excluded.reading_at >= c.reading_at
-        THEN coalesce(excluded.signal_quality, c.signal_quality) ELSE c.signal_quality END,
-    reading_at = greatest(c.reading_at, excluded.reading_at),
-    silence_told_at = CASE WHEN excluded.reading_at IS NULL THEN c.silence_told_at END;
-WITH counted AS (
-    INSERT INTO device_rate AS c (tenant_id, device_id, minute, readings)
-    SELECT :tenant_id, CASE r.device_id WHEN 0 THEN -pg_backend_pid() ELSE r.device_id END, :minute, r.readings
-    FROM jsonb_to_recordset(CAST(:counts AS jsonb)) AS r(device_id bigint, readings bigint)
-    ON CONFLICT (tenant_id, device_id, minute) DO UPDATE SET readings = c.readings + excluded.readings
-    RETURNING device_id, readings
-)
-SELECT device_id, readings FROM counted
-UNION ALL
-SELECT 0, coalesce(sum(readings), 0) FROM device_rate
-WHERE tenant_id = :tenant_id AND minute = :minute AND device_id < 0 AND device_id <> -pg_backend_pid()
-""")
-"""In one round trip: who was heard of, and how much they sent in this minute.
-
-The tenant's count is kept in one row for each connection (negative device ids), so that none waits for another."""
-
-
-def _note_contact(session: Session, tenant_id: int, requests: Sequence[Request], limits: dict[int, int]) -> Rates:
-    rows: dict[int, dict[str, Any]] = {}
-    for request in requests:
-        row = rows.setdefault(request.device_id, {"device_id": request.device_id})
-        row |= {"contact_at": request.received_at.isoformat(), "key_id": request.key_id}
-        for reading in request.readings:
-            moment = min(reading.recorded_at, request.received_at).isoformat()
-            if moment >= row.get("reading_at", ""):
-                row["reading_at"] = moment
-                for name in ("battery_level", "signal_quality"):
-                    if getattr(reading, name) is not None:
-                        row[name] = getattr(reading, name)
+def admit(pipeline: Pipeline, tenant_id: int, requests: Sequence[Request]) -> tuple[list[Outcome], Rates | None]:
+    """Let in what may come in and write down all of it; the caller sends what waits, commits, then answers."""
     minute = max(request.received_at for request in requests).replace(second=0, microsecond=0)
-    counts = json.dumps(_counts(requests))
-    values = {"tenant_id": tenant_id, "rows": json.dumps(list(rows.values())), "minute": minute, "counts": counts}
-    found = session.execute(CONTACT, values).all()
-    after = {row.device_id: int(row.readings) for row in found if row.device_id > 0}
-    after[0] = int(sum(row.readings for row in found if row.device_id <= 0))
-    return Rates(minute, after, {whose: limits[whose] for whose in after})
-
-
-def _counts(requests: Sequence[Request]) -> list[dict[str, int]]:
-    counts: dict[int, int] = {0: 0}
-    for request in requests:
-        counts[request.device_id] = counts.get(request.device_id, 0) + len(request.readings)
-        counts[0] += len(request.readings)
-    return [{"device_id": device_id, "readings": count} for device_id, count in sorted(counts.items())]
-
-
-def _wanted(requests: Sequence[Request], let_in: list[int]) -> list[tuple[int, Wanted]]:
-    """The readings to store, each with the number of its request."""
-    return [
-        (index, Wanted(requests[index].device_id, requests[index].received_at, reading))
-        for index in let_in
-        for reading in requests[index].readings
+    pipeline.put(NOTE_CONTACT, tenant_id, minute, json.dumps(_contacts(requests)))
+    asked = [
+        (index, Wanted(request.device_id, request.received_at, reading))
+        for index, request in enumerate(requests)
+        for reading in request.readings
     ]
-
-
-def _stored(
-    session: Session, tenant_id: int, wanted: list[tuple[int, Wanted]], backfill_days: int
-) -> list[Stored | None]:
-    return store_readings(session, tenant_id, [each for _, each in wanted], backfill_days=backfill_days)
-
-
-def _refuse_unassigned(requests: Sequence[Request], outcomes: list[Outcome]) -> None:
+    where = places(tenant_id, [each.key[:2] for _, each in asked])
+    pipeline.put(LOCK_WEARERS, *where[:2])
+    (found,) = pipeline.ask(GATE, *where, sorted({request.key_id for request in requests}), minute)
+    gates = {gate[0]: Gate(*gate) for gate in found.gates or ()}
+    backfill_days, device_rate, tenant_rate = found.policy or (None, None, None)
+    outcomes = [_outcome(request, gates.get(request.key_id)) for request in requests]
+    let_in = [(index, each) for index, each in asked if outcomes[index].status == 200]
+    wanted, known = [each for _, each in let_in], Known(found.wearers, found.there)
+    storing = put_readings(pipeline, tenant_id, wanted, known, backfill_days=backfill_days or BACKFILL_DAYS)
+    indexes = [index for index, _ in let_in]
+    _hand_out(outcomes, indexes, storing.stored)
     for request, outcome in zip(requests, outcomes, strict=True):
         if request.door == "vitals" and outcome.stored == [None]:
             outcome.status, outcome.error = 400, UNASSIGNED
+    pipeline.put(WRITE_DOWN, tenant_id, json.dumps([_activity(*each) for each in zip(requests, outcomes, strict=True)]))
+    _hand_out(outcomes, indexes, storing.alarm(pipeline, tenant_id))
+    limits = device_rate or DEVICE_RATE, tenant_rate or TENANT_RATE
+    return outcomes, _rates(minute, gates.values(), int(found.tenant_readings), limits)
 
 
-WRITE_DOWN = text("""
-INSERT INTO device_activity (tenant_id, at, device_id, key_id, ip_address, door, status, readings, error)
-SELECT :tenant_id, r.at, r.device_id, r.key_id, r.ip_address, r.door, r.status, r.readings, r.error
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(at timestamptz, device_id bigint, key_id bigint, ip_address text,
-     door text, status bigint, readings bigint, error text)
-""")
+def _contacts(requests: Sequence[Request]) -> list[dict[str, Any]]:
+    """Who was heard of, where nothing but the key stands in the way."""
+    rows = []
+    for request in requests:
+        if request.refused is None:
+            row: dict[str, Any] = {
+                "device_id": request.device_id,
+                "key_id": request.key_id,
+                "contact_at": request.received_at.isoformat(),
+                "writes": request.writes,
+                "readings": len(request.readings),
+            }
+            if request.readings:
+                row |= heard(request.readings, request.received_at)
+            rows.append(row)
+    return rows
 
 
-def _write_down(session: Session, tenant_id: int, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
-    rows = [
-        {
-            "at": request.received_at.isoformat(),
-            "device_id": request.device_id,
-            "key_id": request.key_id,
-            "ip_address": request.ip_address,
-            "door": request.door,
-            "status": 202 if outcome.status == 200 and _is_held(outcome) else outcome.status,
-            "readings": len(request.readings),
-            "error": outcome.error,
-        }
-        for request, outcome in zip(requests, outcomes, strict=True)
-    ]
-    session.execute(WRITE_DOWN, {"tenant_id": tenant_id, "rows": json.dumps(rows)})
+def _outcome(request: Request, gate: Gate | None) -> Outcome:
+    if gate is None:
+        return Outcome(401, "Invalid API key")
+    shut = gate.refusal(writes=request.writes)
+    if shut is not None and shut[0] == 401:
+        return Outcome(*shut)
+    if request.refused is not None:
+        return Outcome(*request.refused)
+    return Outcome(*shut) if shut is not None else Outcome(can_read_patient=gate.can_read_patient)
 
 
-def _is_held(outcome: Outcome) -> bool:
-    return len(outcome.stored) == 1 and outcome.stored[0] is not None and bool(outcome.stored[0].held)
+def _hand_out(outcomes: Sequence[Outcome], indexes: Sequence[int], stored: Sequence[Stored | None]) -> None:
+    """To each request what became of its own readings."""
+    for index in indexes:
+        outcomes[index].stored = []
+    for index, each in zip(indexes, stored, strict=True):
+        outcomes[index].stored.append(each)
+
+
+def _activity(request: Request, outcome: Outcome) -> dict[str, Any]:
+    is_held = len(outcome.stored) == 1 and outcome.stored[0] is not None and bool(outcome.stored[0].held)
+    return {
+        "at": request.received_at.isoformat(),
+        "device_id": request.device_id,
+        "key_id": request.key_id,
+        "ip_address": request.ip_address,
+        "door": request.door,
+        "status": 202 if outcome.status == 200 and is_held else outcome.status,
+        "readings": len(request.readings),
+        "error": outcome.error,
+    }
+
+
+def _rates(minute: datetime, gates: Iterable[Gate], tenant_readings: int, usual: tuple[int, int]) -> Rates:
+    """`usual`: how many a device may send that has no limit of its own, and the tenant."""
+    known = [gate for gate in gates if gate.readings is not None]
+    counts = {gate.device_id: gate.readings or 0 for gate in known} | {0: tenant_readings}
+    return Rates(minute, counts, {gate.device_id: gate.rate or usual[0] for gate in known} | {0: usual[1]})

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
-
-from models.alerts.stores.raising import Seen, raise_alerts
+from models.alerts.stores.raising import Seen, look_at_alerts, raise_alerts
+from models.kernel.pipeline import Pipeline, Prepared
 from models.vitals.readings import Reading
 from models.vitals.rules import is_live
 
@@ -23,23 +21,26 @@ class New:
     reading: Reading
 
 
-COUNTED = text("""
-UPDATE vital_sign v SET alerts_triggered = r.alerts
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, recorded_at timestamptz, alerts bigint)
-WHERE v.tenant_id = :tenant_id AND v.id = r.id AND v.recorded_at = r.recorded_at
-  AND v.recorded_at BETWEEN :first AND :last
-""")
+COUNTED = Prepared(
+    "vitals_count_alerts",
+    "bigint, jsonb, timestamptz, timestamptz",
+    "UPDATE vital_sign v SET alerts_triggered = r.alerts "
+    "FROM jsonb_to_recordset($2) AS r(id bigint, recorded_at timestamptz, alerts bigint) "
+    "WHERE v.tenant_id = $1 AND v.id = r.id AND v.recorded_at = r.recorded_at AND v.recorded_at BETWEEN $3 AND $4",
+)
 
 
-def alarm(session: Session, tenant_id: int, new: Sequence[New]) -> dict[int, int]:
+def alarm(pipeline: Pipeline, tenant_id: int, new: Sequence[New]) -> dict[int, int]:
     """How many alerts each of these readings opened or worsened, by its id; kept with it, to be answered again."""
     live = [one for one in new if is_live(one.reading.recorded_at, one.received_at)]
-    counts = raise_alerts(session, tenant_id, [_seen(one) for one in live])
+    if not live:
+        return {}
+    standing = look_at_alerts(pipeline, tenant_id, sorted({one.patient_id for one in live}))
+    counts = raise_alerts(pipeline.session, tenant_id, [_seen(one) for one in live], standing)
     if counts:
         moments = {one.vital_sign_id: one.reading.recorded_at for one in live if one.vital_sign_id in counts}
         rows = [{"id": id_, "recorded_at": at.isoformat(), "alerts": counts[id_]} for id_, at in moments.items()]
-        bounds = {"first": min(moments.values()), "last": max(moments.values())}
-        session.execute(COUNTED, {"tenant_id": tenant_id, "rows": json.dumps(rows), **bounds})
+        pipeline.put(COUNTED, tenant_id, json.dumps(rows), min(moments.values()), max(moments.values()))
     return counts
 
 

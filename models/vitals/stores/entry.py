@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import InvalidError
+from models.kernel.pipeline import Pipeline
 from models.people.stores.patients import get_patient, refuse_merged
 from models.vitals.entries import EntryIn
 from models.vitals.measures import BY_NAME
@@ -58,7 +59,9 @@ def enter_reading(
     session.add(row)
     session.flush()
     session.refresh(row)
-    if alarm(session, tenant_id, [New(row.id, patient.id, now, reading)]):
+    pipeline = Pipeline(session)
+    if alarm(pipeline, tenant_id, [New(row.id, patient.id, now, reading)]):
+        pipeline.send()
         session.refresh(row)  # it says how many alerts it opened or worsened
     changes = {"patient_id": patient.id, "recorded_at": reading.recorded_at, "measures": sorted(reading.values)}
     record(session, tenant_id, actor, Action("vital_sign.enter", "vital_sign", row.id, changes))

@@ -10,10 +10,12 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models.kernel.pipeline import Pipeline
 from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS, Finding
-from models.vitals.stores.admission import CONTACT, WRITE_DOWN
-from models.vitals.stores.storing import POLICY, Stored, Wanted, store_readings
+from models.vitals.stores.gate import NOTE_CONTACT, WRITE_DOWN, heard
+from models.vitals.stores.looking import Wanted
+from models.vitals.stores.storing import POLICY, Stored, store_readings
 from models.vitals.tables import Device
 
 MOST_AT_ONCE = 5_000
@@ -61,17 +63,17 @@ def store_file_readings(
         raise ValueError("too many readings for one transaction")
     if not wanted:
         return []
-    contacts = _contacts(received_at, wanted)
+    pipeline = Pipeline(session)
     minute = received_at.replace(second=0, microsecond=0)
-    values = {"tenant_id": tenant_id, "rows": json.dumps(contacts), "minute": minute, "counts": "[]"}
-    session.execute(CONTACT, values)  # files are not counted: no limit of a minute holds for them
+    pipeline.put(NOTE_CONTACT, tenant_id, minute, json.dumps(_contacts(received_at, wanted)))
+    pipeline.put(WRITE_DOWN, tenant_id, json.dumps(_activity(received_at, wanted)))
+    pipeline.send()
     rows = [Wanted(each.device_id, received_at, each.reading, each.findings) for each in wanted]
     fates: list[Fate] = []
     seen: set[tuple[int, datetime, bytes]] = set()
     for row, stored in zip(rows, store_readings(session, tenant_id, rows), strict=True):
         fates.append(_fate(stored, is_seen=row.key in seen))
         seen.add(row.key)
-    _write_down(session, tenant_id, received_at, wanted)
     return fates
 
 
@@ -85,28 +87,18 @@ def _fate(stored: Stored | None, *, is_seen: bool) -> Fate:
 
 def _contacts(received_at: datetime, wanted: Sequence[FileReading]) -> list[dict[str, Any]]:
     """When each device was heard of, with battery and signal of its latest reading."""
-    contacts: dict[int, dict[str, Any]] = {}
-    latest: dict[int, datetime] = {}
+    readings: dict[int, list[Reading]] = {}
     for each in wanted:
-        moment = min(each.reading.recorded_at, received_at)
-        if each.device_id in latest and moment < latest[each.device_id]:
-            continue
-        latest[each.device_id] = moment
-        contact = contacts.setdefault(each.device_id, {"device_id": each.device_id})
-        for name in ("battery_level", "signal_quality"):
-            if getattr(each.reading, name) is not None:
-                contact[name] = getattr(each.reading, name)
-    for device_id, contact in contacts.items():
-        contact |= {"contact_at": received_at.isoformat(), "reading_at": latest[device_id].isoformat()}
-    return list(contacts.values())
+        readings.setdefault(each.device_id, []).append(each.reading)
+    common = {"contact_at": received_at.isoformat()}
+    return [common | {"device_id": device_id} | heard(of, received_at) for device_id, of in readings.items()]
 
 
-def _write_down(session: Session, tenant_id: int, received_at: datetime, wanted: Sequence[FileReading]) -> None:
-    """One row of activity for each device: no key was shown and no address is known."""
+def _activity(received_at: datetime, wanted: Sequence[FileReading]) -> list[dict[str, Any]]:
+    """One row for each device: no key was shown and no address is known."""
     numbers = Counter(each.device_id for each in wanted)
     common = {"at": received_at.isoformat(), "key_id": NO_KEY, "door": DOOR, "status": 200}
-    rows = [common | {"device_id": device_id, "readings": number} for device_id, number in numbers.items()]
-    session.execute(WRITE_DOWN, {"tenant_id": tenant_id, "rows": json.dumps(rows)})
+    return [common | {"device_id": device_id, "readings": number} for device_id, number in numbers.items()]
 
 
 def backfill_limit(session: Session, tenant_id: int) -> int:

@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.kernel.audit import Action, Actor, record
@@ -16,7 +16,8 @@ from models.vitals.measures import BY_NAME
 from models.vitals.readings import Reading, load, parse
 from models.vitals.rules import Finding
 from models.vitals.stores.devices import get_device
-from models.vitals.stores.storing import Wanted, store_readings
+from models.vitals.stores.looking import Wanted
+from models.vitals.stores.storing import store_readings
 from models.vitals.tables import Device, DeviceContact, DevicePatient, HeldReading
 
 NUMBERS = (*BY_NAME, "signal_quality", "battery_level")
@@ -69,11 +70,11 @@ def release_held(
     waived = frozenset(Finding(one["field"], one["rule"]) for one in held.findings)
     # Received now: hours after it was measured it must not alarm anybody as if it told how the patient is.
     wanted = Wanted(held.device_id, utc_now(), _again(held, device), waived=waived)
-    # Whoever stores readings of a device holds the row of its last contact.
+    # Whoever stores readings of a device holds the row of its last contact, which says what was stored before.
     session.execute(
-        select(DeviceContact.device_id)
+        update(DeviceContact)
         .where(DeviceContact.tenant_id == tenant_id, DeviceContact.device_id == device.id)
-        .with_for_update()
+        .values(latest_before_at=DeviceContact.latest_at)
     )
     (stored,) = store_readings(session, tenant_id, [wanted])
     if stored is None:

@@ -2,41 +2,21 @@
 
 import json
 import threading
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.kernel.pipeline import Pipeline, Prepared
 from models.vitals.measures import MEASURES
-from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS, Finding, findings
 from models.vitals.stores.alarming import New, alarm
+from models.vitals.stores.looking import Key, Known, Wanted, look
 
-Key = tuple[int, datetime, bytes]
 IDS_AT_ONCE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A device's reading that shall be stored.
-
-    `findings` hold it beside what the row rules find; `waived` are findings that a person has let pass.
-    """
-
-    device_id: int
-    received_at: datetime
-    reading: Reading
-    findings: tuple[Finding, ...] = ()
-    waived: frozenset[Finding] = frozenset()
-
-    @property
-    def key(self) -> Key:
-        return self.device_id, self.reading.recorded_at, self.reading.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +29,70 @@ class Stored:
     is_new: bool = True
 
 
-def store_readings(
-    session: Session, tenant_id: int, wanted: Sequence[Wanted], *, backfill_days: int | None = None
-) -> list[Stored | None]:
+@dataclass(slots=True)
+class Storing:
+    """What becomes of each reading as far as it is known before alerts are raised, and which are new."""
+
+    stored: list[Stored | None]
+    new: list[New]
+
+    def alarm(self, pipeline: Pipeline, tenant_id: int) -> list[Stored | None]:
+        """Raise what the new readings raise; the results, with the alerts counted."""
+        alerts = alarm(pipeline, tenant_id, self.new)
+        if not alerts:
+            return self.stored
+        return [
+            replace(each, alerts_triggered=alerts[each.vital_sign_id])
+            if each is not None and each.vital_sign_id in alerts
+            else each
+            for each in self.stored
+        ]
+
+
+def store_readings(session: Session, tenant_id: int, wanted: Sequence[Wanted]) -> list[Stored | None]:
     """One result for each, None for a reading of a time when the device was nobody's. Repeated ones answer as at first.
 
     The caller holds the devices' contact rows, so that nobody else stores readings of them.
     """
-    days = backfill_days or session.scalar(POLICY, {"tenant_id": tenant_id}) or BACKFILL_DAYS
-    held = {each.key: _why_held(each, days) for each in wanted}
-    good = [each for each in wanted if not held[each.key]]
-    wearers, there = _look(session, tenant_id, good)
-    results: dict[Key, Stored | None] = {key: Stored(held=why) for key, why in held.items() if why}
-    new: list[dict[str, Any]] = []
-    raised: list[New] = []
-    for each, vital_sign_id in zip(good, take_ids(session, len(good)), strict=True):
+    days = session.scalar(POLICY, {"tenant_id": tenant_id}) or BACKFILL_DAYS
+    pipeline = Pipeline(session)
+    known = look(pipeline, tenant_id, [each.key[:2] for each in wanted])
+    stored = put_readings(pipeline, tenant_id, wanted, known, backfill_days=days).alarm(pipeline, tenant_id)
+    pipeline.send()
+    return stored
+
+
+def put_readings(
+    pipeline: Pipeline, tenant_id: int, wanted: Sequence[Wanted], known: Known, *, backfill_days: int
+) -> Storing:
+    """Have the new ones stored and the bad ones held with the pipeline's next statements."""
+    held = {each.key: why for each in wanted if (why := _why_held(each, backfill_days))}
+    good = [each for each in wanted if each.key not in held]
+    results: dict[Key, Stored | None] = {key: Stored(held=why) for key, why in held.items()}
+    rows: list[dict[str, Any]] = []
+    new: list[New] = []
+    for each, vital_sign_id in zip(good, take_ids(pipeline.session, len(good)), strict=True):
         if each.key in results:
             continue
-        moment = each.key[:2]
-        earlier = there.setdefault(moment, {})
+        earlier = known.there.setdefault(each.key[:2], {})
         if each.reading.content in earlier:
             known_id, known_alerts = earlier[each.reading.content]
             results[each.key] = Stored(known_id, known_alerts, is_new=False)
-        elif (patient_id := wearers.at(each.device_id, each.reading.recorded_at)) is None:
+        elif (patient_id := known.wearer(each.device_id, each.reading.recorded_at)) is None:
             results[each.key] = None
         else:
-            corrects = max((known for known, _ in earlier.values()), default=None)
-            new.append(_row(each, patient_id) | {"id": vital_sign_id, "corrects_id": corrects})
-            raised.append(New(vital_sign_id, patient_id, each.received_at, each.reading))
+            corrects = max((there for there, _ in earlier.values()), default=None)
+            rows.append(_row(each, patient_id) | {"id": vital_sign_id, "corrects_id": corrects})
+            new.append(New(vital_sign_id, patient_id, each.received_at, each.reading))
             earlier[each.reading.content] = (vital_sign_id, 0)
             results[each.key] = Stored(vital_sign_id)
-    if new:
-        session.execute(INSERT, {"tenant_id": tenant_id, "rows": json.dumps(new)})
-    alerts = alarm(session, tenant_id, raised)
-    _hold(session, tenant_id, [each for each in wanted if held[each.key]], held)
-    return [_with_alerts(results[each.key], alerts) for each in wanted]
-
-
-def _with_alerts(stored: Stored | None, alerts: Mapping[int, int]) -> Stored | None:
-    if stored is None or stored.vital_sign_id is None or stored.vital_sign_id not in alerts:
-        return stored
-    return replace(stored, alerts_triggered=alerts[stored.vital_sign_id])
+    if rows:
+        pipeline.put(INSERT, tenant_id, json.dumps(rows))
+    if held:
+        pipeline.put(
+            HOLD, tenant_id, json.dumps([_held_row(each, held[each.key]) for each in wanted if each.key in held])
+        )
+    return Storing([results[each.key] for each in wanted], new)
 
 
 def _why_held(each: Wanted, backfill_days: int) -> tuple[Finding, ...]:
@@ -98,67 +101,6 @@ def _why_held(each: Wanted, backfill_days: int) -> tuple[Finding, ...]:
 
 
 POLICY = text("SELECT backfill_days FROM vitals_policy WHERE tenant_id = :tenant_id")
-LOOK = text("""
-SELECT p.id FROM device_patient w JOIN patient p ON p.tenant_id = w.tenant_id AND p.id = w.patient_id
-WHERE w.tenant_id = :tenant_id AND w.device_id = ANY(:devices) ORDER BY p.id FOR KEY SHARE OF p;
-SELECT (
-    SELECT jsonb_agg(jsonb_build_array(w.device_id, coalesce(p.merged_into_id, p.id), w.assigned_from, w.assigned_until)
-                     ORDER BY w.assigned_from)
-    FROM device_patient w JOIN patient p ON p.tenant_id = w.tenant_id AND p.id = w.patient_id
-    WHERE w.tenant_id = :tenant_id AND w.device_id = ANY(:devices)
-) AS wearers, (
-    SELECT jsonb_agg(jsonb_build_array(v.device_id, v.recorded_at, encode(v.content, 'hex'), v.id, v.alerts_triggered))
-    FROM jsonb_to_recordset(CAST(:moments AS jsonb)) AS r(device_id bigint, recorded_at timestamptz)
-    JOIN vital_sign v ON v.device_id = r.device_id AND v.recorded_at = r.recorded_at
-    WHERE v.tenant_id = :tenant_id AND v.recorded_at BETWEEN :first AND :last
-) AS there
-""")
-"""In one round trip. Patients are locked first, so that a merge either moves these readings too or is seen here; with
-the bounds written into the statement only the partitions of these months are looked at."""
-
-
-class _Wearers:
-    """Whose a device was at a time."""
-
-    def __init__(self, periods: Sequence[Sequence[Any]]) -> None:
-        self._periods: dict[int, list[tuple[datetime, datetime | None, int]]] = {}
-        for device_id, patient_id, since, until in periods:
-            period = (datetime.fromisoformat(since), datetime.fromisoformat(until) if until else None, patient_id)
-            self._periods.setdefault(device_id, []).append(period)
-
-    def at(self, device_id: int, moment: datetime) -> int | None:
-        periods = self._periods.get(device_id, [])
-        place = bisect_right(periods, moment, key=lambda period: period[0]) - 1
-        if place < 0:
-            return None
-        _, until, patient_id = periods[place]
-        return patient_id if until is None or moment < until else None
-
-
-There = dict[tuple[int, datetime], dict[bytes, tuple[int, int]]]
-
-
-def _look(session: Session, tenant_id: int, wanted: Sequence[Wanted]) -> tuple[_Wearers, There]:
-    """Whose the devices were, and which readings of these moments are there: content to id and alerts."""
-    if not wanted:
-        return _Wearers([]), {}
-    moments = sorted({each.key[:2] for each in wanted})
-    rows = [{"device_id": device_id, "recorded_at": moment.isoformat()} for device_id, moment in moments]
-    values = {
-        "tenant_id": tenant_id,
-        "devices": sorted({device_id for device_id, _ in moments}),
-        "moments": json.dumps(rows),
-        "first": min(moment for _, moment in moments),
-        "last": max(moment for _, moment in moments),
-    }
-    found = session.execute(LOOK, values).one()
-    there: There = {}
-    for device_id, moment, content, vital_sign_id, alerts in found.there or ():
-        same_time = there.setdefault((device_id, datetime.fromisoformat(moment)), {})
-        same_time[bytes.fromhex(content)] = (vital_sign_id, alerts)
-    return _Wearers(found.wearers or ()), there
-
-
 _reserved: deque[int] = deque()
 _reserving = threading.Lock()
 
@@ -189,11 +131,13 @@ _COLUMNS = {
     **dict.fromkeys(("notes", "raw", "consciousness"), "text"),
     "supplemental_oxygen": "boolean",
 }
-INSERT = text(
+INSERT = Prepared(
+    "vitals_insert",
+    "bigint, json",
     f"INSERT INTO vital_sign (tenant_id, data_source, content, {', '.join(_COLUMNS)}) "  # noqa: S608 # our names
-    f"SELECT :tenant_id, 'device', decode(r.content, 'hex'), {', '.join(f'r.{name}' for name in _COLUMNS)} "
-    "FROM json_to_recordset(CAST(:rows AS json)) AS r("
-    f"content text, {', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})"
+    f"SELECT $1, 'device', decode(r.content, 'hex'), {', '.join(f'r.{name}' for name in _COLUMNS)} "
+    "FROM json_to_recordset($2) AS r("
+    f"content text, {', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})",
 )
 
 
@@ -217,26 +161,22 @@ def _row(each: Wanted, patient_id: int) -> dict[str, Any]:
     return row
 
 
-HOLD = text("""
-INSERT INTO held_reading (tenant_id, device_id, recorded_at, received_at, content, findings, raw)
-SELECT :tenant_id, r.device_id, r.recorded_at, r.received_at, decode(r.content, 'hex'), r.findings, r.raw
-FROM json_to_recordset(CAST(:rows AS json)) AS r(device_id bigint, recorded_at timestamptz,
-     received_at timestamptz, content text, findings jsonb, raw text)
-ON CONFLICT (tenant_id, device_id, recorded_at, content) DO NOTHING
-""")
+HOLD = Prepared(
+    "vitals_hold",
+    "bigint, json",
+    "INSERT INTO held_reading (tenant_id, device_id, recorded_at, received_at, content, findings, raw) "
+    "SELECT $1, r.device_id, r.recorded_at, r.received_at, decode(r.content, 'hex'), r.findings, r.raw "
+    "FROM json_to_recordset($2) AS r(device_id bigint, recorded_at timestamptz, received_at timestamptz, "
+    "content text, findings jsonb, raw text) ON CONFLICT (tenant_id, device_id, recorded_at, content) DO NOTHING",
+)
 
 
-def _hold(session: Session, tenant_id: int, wanted: Sequence[Wanted], held: dict[Key, tuple[Finding, ...]]) -> None:
-    rows = [
-        {
-            "device_id": each.device_id,
-            "recorded_at": each.reading.recorded_at.isoformat(),
-            "received_at": each.received_at.isoformat(),
-            "content": each.reading.content.hex(),
-            "findings": [{"field": finding.field, "rule": finding.rule} for finding in held[each.key]],
-            "raw": each.reading.raw,
-        }
-        for each in wanted
-    ]
-    if rows:
-        session.execute(HOLD, {"tenant_id": tenant_id, "rows": json.dumps(rows)})
+def _held_row(each: Wanted, why: Sequence[Finding]) -> dict[str, Any]:
+    return {
+        "device_id": each.device_id,
+        "recorded_at": each.reading.recorded_at.isoformat(),
+        "received_at": each.received_at.isoformat(),
+        "content": each.reading.content.hex(),
+        "findings": [{"field": finding.field, "rule": finding.rule} for finding in why],
+        "raw": each.reading.raw,
+    }

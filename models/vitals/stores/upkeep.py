@@ -59,7 +59,7 @@ def strays(session: Session, tenant_id: int) -> dict[str, int]:
 
 def forget_rates(session: Session, tenant_id: int, *, now: datetime) -> int:
     """Remove the counts of minutes long past; how many there were."""
-    statement = text("DELETE FROM device_rate WHERE tenant_id = :tenant_id AND minute < :before RETURNING 1")
+    statement = text("DELETE FROM tenant_rate WHERE tenant_id = :tenant_id AND minute < :before RETURNING 1")
     return len(session.execute(statement, {"tenant_id": tenant_id, "before": now - RATES_KEPT}).all())
 
 
