@@ -96,7 +96,8 @@ async def submit_batch(request: HttpRequest) -> Response:
     if isinstance(visit, Response):
         return visit
     try:
-        given = _object(readings.load(body))
+        content, texts = readings.load_several(body)
+        given = _object(content)
         _own(given, visit)
         items = given.get("readings")
         if not isinstance(items, list) or not items:
@@ -109,7 +110,7 @@ async def submit_batch(request: HttpRequest) -> Response:
         return _refused(await visit.admit(refused=(400, str(error))))
     if (full := _full(visit)) is not None:
         return full
-    good, errors = _parsed(items, visit)
+    good, errors = _parsed(items, texts, visit)
     if not good:
         return _refused(await visit.admit(refused=(400, "No acceptable reading")), errors=errors, total=len(items))
     outcome = await visit.admit(*good.values())
@@ -171,15 +172,15 @@ def _own(given: Mapping[str, Any], visit: Visit) -> None:
         raise _RefusalError(403, "device_id does not match the authenticated device")
 
 
-def _parsed(items: list[Any], visit: Visit) -> tuple[dict[int, Reading], list[dict[str, Any]]]:
+def _parsed(items: list[Any], texts: list[str], visit: Visit) -> tuple[dict[int, Reading], list[dict[str, Any]]]:
     good: dict[int, Reading] = {}
     errors: list[dict[str, Any]] = []
-    for index, item in enumerate(items):
+    for index, (item, text) in enumerate(zip(items, texts, strict=True)):
         try:
             given = _object(item)
             if given.get("device_id", visit.key.code) != visit.key.code:
                 raise InvalidError("device_id does not match the authenticated device", field="device_id")
-            good[index] = readings.parse(given, zone=visit.zone)
+            good[index] = readings.parse(given, zone=visit.zone, raw=text)
         except InvalidError as error:
             errors.append({"index": index, "field": error.field, "reason": str(error)})
     return good, errors

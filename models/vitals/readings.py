@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from models.kernel.errors import InvalidError
 from models.vitals.measures import BY_NAME, MEASURES, MOST_DIGITS, Measure
+from models.vitals.texts import decode_several
 
 LONGEST_NOTES = 2000
 _EXACT = Context(prec=10_000)
@@ -52,6 +53,14 @@ def load(body: bytes) -> Any:
     """JSON with exact decimals; InvalidError for what is not JSON (RFC 8259: NaN and Infinity are none)."""
     try:
         return _DECODER.decode(body.decode())
+    except (ValueError, RecursionError, InvalidOperation):
+        raise InvalidError("Invalid JSON format") from None
+
+
+def load_several(body: bytes) -> tuple[Any, list[str]]:
+    """As `load`, and the text of each reading of an array, or of the member `readings`, as it was received."""
+    try:
+        return decode_several(_DECODER, body.decode())
     except (ValueError, RecursionError, InvalidOperation):
         raise InvalidError("Invalid JSON format") from None
 

@@ -21,7 +21,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What may be a reading: its JSON, whose it says it is, and its text where the file has it apart."""
+    """What may be a reading: its JSON, whose it says it is, and its text as the file has it."""
 
     given: Any
     code: object
@@ -52,13 +52,13 @@ def items(body: bytes) -> list[Item]:
     if not body.strip():
         raise RefusedFileError("empty")
     try:
-        content = readings.load(body)
+        content, texts = readings.load_several(body)
     except InvalidError:
         found = _lines(body)
     else:
         if _is_deeper(content, DEEPEST):
             raise RefusedFileError("nested_deeper_than_32")
-        found = list(_of(content, body))
+        found = list(_of(content, texts, body))
     if not found:
         raise RefusedFileError("no_readings")
     if len(found) > MOST_READINGS:
@@ -105,17 +105,17 @@ def _device(item: Item, devices: Mapping[str, FileDevice]) -> FileDevice:
     return device
 
 
-def _of(content: Any, body: bytes) -> Iterator[Item]:
+def _of(content: Any, texts: list[str], body: bytes) -> Iterator[Item]:
     if isinstance(content, dict) and "readings" not in content:
         yield Item(content, content.get("device_id"), body.decode())
     elif isinstance(content, dict):
         if not isinstance(content["readings"], list):
             raise RefusedFileError("readings_is_no_list")
-        for given in content["readings"]:
-            yield Item(given, content.get("device_id"))
+        for given, text in zip(content["readings"], texts, strict=True):
+            yield Item(given, content.get("device_id"), text)
     elif isinstance(content, list):
-        for given in content:
-            yield Item(given, given.get("device_id") if isinstance(given, dict) else None)
+        for given, text in zip(content, texts, strict=True):
+            yield Item(given, given.get("device_id") if isinstance(given, dict) else None, text)
     else:
         raise RefusedFileError("not_an_object_or_array")
 

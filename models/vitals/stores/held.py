@@ -1,7 +1,6 @@
 """Readings that a rule holds: seen by people, and let in or turned away by them, with a reason."""
 
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,15 +11,12 @@ from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
 from models.vitals.entries import HeldDecision
-from models.vitals.measures import BY_NAME
 from models.vitals.readings import Reading, load, parse
 from models.vitals.rules import Finding
 from models.vitals.stores.devices import get_device
 from models.vitals.stores.looking import Wanted
 from models.vitals.stores.storing import store_readings
 from models.vitals.tables import Device, DeviceContact, DevicePatient, HeldReading
-
-NUMBERS = (*BY_NAME, "signal_quality", "battery_level")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +129,6 @@ def _rows() -> Any:
 def _again(held: HeldReading, device: Device) -> Reading:
     """The reading once more; its time and content stay what they were when it came."""
     given = as_received(held)
-    for name in NUMBERS:
-        if isinstance(given.get(name), str):  # of a batch, numbers with a point are kept as text
-            try:
-                given[name] = Decimal(given[name])
-            except InvalidOperation:
-                raise ConflictError(f"held reading {held.id} cannot be read again", field=name) from None
     zone = ZoneInfo(device.time_zone) if device.time_zone else ZoneInfo("UTC")
     return replace(parse(given, zone=zone, raw=held.raw), recorded_at=held.recorded_at, content=held.content)
 
