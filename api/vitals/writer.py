@@ -14,9 +14,10 @@ from queue import SimpleQueue
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from models.kernel.pipeline import Pipeline
-from models.kernel.tenancy import group_session, switch_tenant
+from models.kernel.tenancy import GroupLine, group_session, switch_tenant
 from models.vitals.stores.admission import Outcome, Rates, Request, admit
 
 SWITCH_SECONDS = 0.0005
@@ -88,9 +89,10 @@ class DoorWriter:
         return group
 
     def _work(self) -> None:
+        line = GroupLine()
         while True:
             group = self._groups.get()
-            results = _write(group, self._heard)
+            results = _write(group, self._heard, line)
             self._loop.call_soon_threadsafe(self._settle, group, results)
 
     def _settle(self, group: list[_Waiting], results: Sequence[Outcome | Exception]) -> None:
@@ -107,24 +109,29 @@ class DoorWriter:
             self._begin_or_pause()
 
 
-def _write(group: list[_Waiting], heard: Callable[[int, Rates], None]) -> Sequence[Outcome | Exception]:
+def _write(
+    group: list[_Waiting], heard: Callable[[int, Rates], None], line: GroupLine, *, is_again: bool = False
+) -> Sequence[Outcome | Exception]:
     try:
-        return commit([(waiting.tenant_id, waiting.request) for waiting in group], heard)
+        return commit([(waiting.tenant_id, waiting.request) for waiting in group], heard, line)
     except Exception as error:  # noqa: BLE001 # each request's own error is raised where it is awaited
-        if len(group) == 1:
+        is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+        if len(group) == 1 and (is_again or not is_cut):
             return [error]
         log.warning("writing one by one", error=type(error).__name__, requests=len(group))
-        return [_write([waiting], heard)[0] for waiting in group]
+        return [_write([waiting], heard, line, is_again=True)[0] for waiting in group]
 
 
-def commit(asked: Sequence[tuple[int, Request]], heard: Callable[[int, Rates], None]) -> list[Outcome]:
+def commit(
+    asked: Sequence[tuple[int, Request]], heard: Callable[[int, Rates], None], line: GroupLine | None = None
+) -> list[Outcome]:
     """Let in requests (tenant and request) in one transaction; their outcomes, once it is committed."""
     by_tenant: dict[int, list[int]] = {}
     for index, (tenant_id, _) in enumerate(asked):
         by_tenant.setdefault(tenant_id, []).append(index)
     results: list[Any] = [None] * len(asked)
     rates: list[tuple[int, Rates]] = []
-    with group_session() as session:
+    with line.session() if line else group_session() as session:
         pipeline = Pipeline(session)
         for tenant_id, indexes in sorted(by_tenant.items()):
             switch_tenant(session, tenant_id, pipeline)

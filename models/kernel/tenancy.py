@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 import models.all_tables  # noqa: F401 # foreign keys name tables: all must be known, whichever module came first
@@ -54,6 +54,28 @@ def group_session() -> Iterator[Session]:
     """One transaction over several tenants: call `switch_tenant` before each tenant's statements."""
     with Session(engine(), expire_on_commit=False) as session, session.begin():
         yield session
+
+
+class GroupLine:
+    """A connection that one thread keeps for its group commits: not asked before each whether it still works.
+
+    After an error the next transaction has another one. So one that a restarted server has cut fails once.
+    """
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """As `group_session`."""
+        connection, self._connection = self._connection or engine().connect(), None
+        try:
+            with Session(connection, expire_on_commit=False) as session, session.begin():
+                yield session
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
 
 
 def switch_tenant(session: Session, tenant_id: int, pipeline: Pipeline | None = None) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from api.vitals import writer
 from api.vitals.writer import DoorWriter
@@ -61,9 +62,9 @@ def test_what_waits_is_one_group_of_one_transaction(clinic: Clinic, monkeypatch:
     groups = []
     commit = writer.commit
 
-    def counted(asked: Any, heard: Any) -> Any:
+    def counted(asked: Any, heard: Any, line: Any) -> Any:
         groups.append(len(asked))
-        return commit(asked, heard)
+        return commit(asked, heard, line)
 
     monkeypatch.setattr(writer, "commit", counted)
 
@@ -75,6 +76,23 @@ def test_what_waits_is_one_group_of_one_transaction(clinic: Clinic, monkeypatch:
     assert len({outcome.stored[0].vital_sign_id for outcome in outcomes if outcome.stored[0]}) == 60
     assert sum(groups) == 60
     assert len(groups) <= 4
+
+
+def test_a_connection_that_the_server_cut_costs_nobody_an_answer(clinic: Clinic) -> None:
+    device_id = clinic.device("DEV001", clinic.patient())
+    key_id = key_of(clinic, device_id)
+
+    async def ask() -> list[Outcome]:
+        door = DoorWriter(lambda tenant_id, rates: None)
+        first = await door.admit(clinic.tenant_id, request(key_id, device_id, 1))
+        others = "usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
+        with tenant_session(clinic.tenant_id) as session:
+            cut = session.scalars(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+            assert any(cut)
+        return [first, await door.admit(clinic.tenant_id, request(key_id, device_id, 2))]
+
+    assert [outcome.status for outcome in asyncio.run(ask())] == [200, 200]
+    assert len(clinic.rows("SELECT 1 FROM vital_sign")) == 2
 
 
 def test_tenants_of_one_group_do_not_meet(clinic: Clinic) -> None:
@@ -89,8 +107,6 @@ def test_tenants_of_one_group_do_not_meet(clinic: Clinic) -> None:
     assert [outcome.status for outcome in outcomes] == [200, 200]
     for tenant_id in (clinic.tenant_id, other.tenant_id):
         with tenant_session(tenant_id) as session:
-            from sqlalchemy import text
-
             assert session.execute(text("SELECT tenant_id FROM vital_sign")).scalars().all() == [tenant_id]
     stranger = asked[0][1]
     [outcome] = writer.commit([(other.tenant_id, stranger)], lambda tenant_id, rates: None)
