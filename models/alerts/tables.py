@@ -4,17 +4,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, PrimaryKeyConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, PrimaryKeyConstraint, text
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.kernel.db import Base, TenantRow
+from models.kernel.db import Base, TenantRow, references
 from models.kernel.tables import NOW
-
-
-def references(table: str, column: str | None = None) -> ForeignKeyConstraint:
-    """A foreign key to `table` that cannot leave the tenant."""
-    return ForeignKeyConstraint(["tenant_id", column or f"{table}_id"], [f"{table}.tenant_id", f"{table}.id"])
 
 
 class Alert(TenantRow, Base):

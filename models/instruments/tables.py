@@ -7,13 +7,8 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.kernel.db import Base, TenantRow
+from models.kernel.db import Base, TenantRow, references
 from models.kernel.tables import NOW
-
-
-def references(table: str, column: str | None = None) -> ForeignKeyConstraint:
-    """A foreign key to `table` that cannot leave the tenant."""
-    return ForeignKeyConstraint(["tenant_id", column or f"{table}_id"], [f"{table}.tenant_id", f"{table}.id"])
 
 
 class Department(TenantRow, Base):

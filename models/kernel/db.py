@@ -5,7 +5,18 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Engine, ForeignKey, Identity, LargeBinary, MetaData, Numeric, Text, create_engine
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Text,
+    create_engine,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -48,6 +59,11 @@ class TenantRow:
 
     tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"), primary_key=True, sort_order=-2)
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True, sort_order=-1)
+
+
+def references(table: str, column: str | None = None) -> ForeignKeyConstraint:
+    """A foreign key to `table` that cannot leave the tenant."""
+    return ForeignKeyConstraint(["tenant_id", column or f"{table}_id"], [f"{table}.tenant_id", f"{table}.id"])
 
 
 def driver_url(url: str) -> URL:

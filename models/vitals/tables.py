@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     PrimaryKeyConstraint,
     UniqueConstraint,
@@ -15,13 +14,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.kernel.db import Base, TenantRow
+from models.kernel.db import Base, TenantRow, references
 from models.kernel.tables import NOW
-
-
-def references(table: str, column: str | None = None) -> ForeignKeyConstraint:
-    """A foreign key to `table` that cannot leave the tenant."""
-    return ForeignKeyConstraint(["tenant_id", column or f"{table}_id"], [f"{table}.tenant_id", f"{table}.id"])
 
 
 class Device(TenantRow, Base):
