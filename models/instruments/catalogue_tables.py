@@ -5,8 +5,7 @@ from decimal import Decimal
 from sqlalchemy import CheckConstraint, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.instruments.tables import references
-from models.kernel.db import Base, TenantRow
+from models.kernel.db import Base, TenantRow, references
 
 
 class TestDefinition(TenantRow, Base):
