@@ -15,11 +15,13 @@ from models.alerts.schemas import AcknowledgeIn, CloseIn
 from models.alerts.stores import alerts
 from models.kernel.errors import ConflictError, InvalidError
 from models.kernel.fields import Id
+from models.people.roles import ALERT_DECIDERS, ALERT_TAKERS, CLINICAL
 from models.people.stores.reads import note_read
 
 router = APIRouter(prefix="/alerts")
-Reader = Annotated[Caller, Depends(page("technician", "verifier", "doctor"))]
-Carer = Annotated[Caller, Depends(page("doctor", "supervisor"))]
+Reader = Annotated[Caller, Depends(page(*CLINICAL))]
+Taker = Annotated[Caller, Depends(page(*ALERT_TAKERS))]
+Closer = Annotated[Caller, Depends(page(*ALERT_DECIDERS))]
 REFUSALS = (ValidationError, ConflictError, InvalidError)
 PAGE_SIZE = 50
 
@@ -55,13 +57,13 @@ def one_alert(request: Request, alert_id: Id, caller: Reader) -> Response:
 
 
 @router.post("/{alert_id}/acknowledge")
-def acknowledge(request: Request, alert_id: Id, caller: Carer, form: Form) -> Response:
+def acknowledge(request: Request, alert_id: Id, caller: Taker, form: Form) -> Response:
     """Take it over, with the read-back."""
     return _take(request, caller, alert_id, form, AcknowledgeIn)
 
 
 @router.post("/{alert_id}/close")
-def close(request: Request, alert_id: Id, caller: Carer, form: Form) -> Response:
+def close(request: Request, alert_id: Id, caller: Closer, form: Form) -> Response:
     """End it, with a reason."""
     return _take(request, caller, alert_id, form, CloseIn)
 
@@ -97,4 +99,5 @@ def _page(
         events = alerts.story(session, caller.tenant_id, alert_id)
         note_read(session, caller.tenant_id, caller.actor, [row.patient_id])
     context: dict[str, Any] = {"row": row, "events": events, "typed": dict(typed or {}), "errors": form_errors(refused)}
+    context |= {"takers": ALERT_TAKERS, "deciders": ALERT_DECIDERS}
     return render(request, "alerts/alert.html", caller, form_status(refused), words=words, **context)
