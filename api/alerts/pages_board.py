@@ -6,16 +6,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from api.alerts import words
+from api.alerts.pages_kit import show
 from api.deps import Caller, page, tenant_work
-from api.errors import form_errors, form_status
 from api.forms import Form, fill, texts
-from api.render import redirect, render
+from api.instruments.pages_kit import complaints
+from api.render import redirect
 from models.alerts.schemas import AcknowledgeIn, CloseIn
 from models.alerts.stores import alerts
 from models.kernel.errors import ConflictError, InvalidError
 from models.kernel.fields import Id
-from models.people.roles import ALERT_DECIDERS, ALERT_TAKERS, CLINICAL
+from models.people.roles import ALERT_DECIDERS, ALERT_TAKERS, BEDSIDE, CLINICAL
 from models.people.stores.reads import note_read
 
 router = APIRouter(prefix="/alerts")
@@ -45,9 +45,10 @@ def board(
         "page": number,
         "size": PAGE_SIZE,
         "total": total,
+        "takers": ALERT_TAKERS,
         "page_address": lambda number: f"/alerts?which={which}&page={number}",
     }
-    return render(request, "alerts/board.html", caller, words=words, **context)
+    return show(request, "board.html", caller, context=context)
 
 
 @router.get("/{alert_id}")
@@ -98,6 +99,7 @@ def _page(
         row = alerts.get_row(session, caller.tenant_id, alert_id)
         events = alerts.story(session, caller.tenant_id, alert_id)
         note_read(session, caller.tenant_id, caller.actor, [row.patient_id])
-    context: dict[str, Any] = {"row": row, "events": events, "typed": dict(typed or {}), "errors": form_errors(refused)}
-    context |= {"takers": ALERT_TAKERS, "deciders": ALERT_DECIDERS}
-    return render(request, "alerts/alert.html", caller, form_status(refused), words=words, **context)
+    status, errors = complaints(refused)
+    context: dict[str, Any] = {"row": row, "events": events, "typed": dict(typed or {}), "errors": errors}
+    context |= {"takers": ALERT_TAKERS, "deciders": ALERT_DECIDERS, "bedside": BEDSIDE}
+    return show(request, "alert.html", caller, status=status, context=context)

@@ -49,7 +49,10 @@ def marks_of(names: Sequence[str], limits: Mapping[str, Sequence[Threshold]]) ->
 def axis(low: float, high: float, marks: Iterable[Mark]) -> list[float]:
     """Round numbers around the values, and around those limits that do not squash them: the nearest ones first."""
     steps = round_steps(low, high)
-    longest = (steps[-1] - steps[0]) * MOST_STRETCH
+    span = steps[-1] - steps[0]
+    longest = span * MOST_STRETCH
+    if high - low < span / 8:  # a level line is not drawn on the edge
+        low, high = low - span / 8, high + span / 8
     for mark in sorted(marks, key=lambda one: max(low - one.value, one.value - high)):
         lower, upper = min(low, mark.value), max(high, mark.value)
         wider = round_steps(lower, upper)
