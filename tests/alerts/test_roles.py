@@ -163,3 +163,9 @@ def test_a_nurse_takes_an_alert_over_and_cannot_close_it(clinic: Clinic, numbers
     assert clinic.later(hours=1).steps == 0  # nobody else is told
     assert "Nora" in desk.get("/alerts").source
     assert desk.get("/alerts/1").of("form", action="/alerts/1/close") == []
+
+
+def test_who_cannot_acknowledge_is_not_offered_it(clinic: Clinic, numbers: dict[str, Any]) -> None:
+    desk = sit_down(clinic, "tina", "technician")
+    assert "#take" not in desk.get("/alerts").source
+    assert desk.get("/alerts/1").of("form", action="/alerts/1/acknowledge") == []

@@ -59,8 +59,11 @@ def time_passes(clinic: Clinic, minutes: int) -> None:
 
 
 def usable(page: Page, name: str) -> list[str]:
+    """What keeps the page from being usable; a card that cuts off its table among it."""
     shoot(page, name)
-    return [f"{name}: {one}" for one in page.evaluate(PROBLEMS)]
+    cut = "[...document.querySelectorAll('.card')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    found = [*page.evaluate(PROBLEMS), *["a card is cut off"] * page.evaluate(cut)]
+    return [f"{name}: {one}" for one in found]
 
 
 @pytest.mark.parametrize(
