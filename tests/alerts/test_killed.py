@@ -18,6 +18,7 @@ from deployments.simulators.mailbox import Mailbox
 from models.alerts.stores import escalation
 from models.kernel import db
 from models.kernel.clock import utc_now
+from models.kernel.tenancy import tenant_session
 from tasks import alerts
 from tasks.upkeep.deliver import deliver_kinds
 from tasks.upkeep.destinations import KINDS
@@ -65,7 +66,8 @@ def die_at(step: Step) -> None:
 
 def die_at_commit(when: str, times: int) -> None:
     """End this process before or after the n-th commit of the task: when all of it was sent to the database."""
-    original, session_of, commits = DefaultDialect.do_commit, alerts.tenant_session, [0]
+    original: Callable[[Any, Any], None] = DefaultDialect.do_commit
+    commits = [0]
 
     def commit(self: Any, connection: Any) -> None:
         if commits[0] == times and when == "before":
@@ -76,12 +78,12 @@ def die_at_commit(when: str, times: int) -> None:
 
     @contextmanager
     def counted(tenant_id: int) -> Iterator[Any]:
-        with session_of(tenant_id) as session:
+        with tenant_session(tenant_id) as session:
             yield session
             commits[0] += 1
 
-    DefaultDialect.do_commit = commit  # type: ignore[method-assign]
-    alerts.tenant_session = counted  # type: ignore[attr-defined]
+    setattr(DefaultDialect, "do_commit", commit)  # noqa: B010 - mypy holds methods to be constants
+    setattr(alerts, "tenant_session", counted)  # noqa: B010 - an import of that module
 
 
 def killed(arm: Callable[[], None]) -> int:

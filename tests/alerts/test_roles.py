@@ -165,6 +165,25 @@ def test_a_nurse_takes_an_alert_over_and_cannot_close_it(clinic: Clinic, numbers
     assert desk.get("/alerts/1").of("form", action="/alerts/1/close") == []
 
 
+@pytest.mark.parametrize(
+    ("role", "inside", "outside"),
+    [("nurse", "/alerts", "/alerts/setup"), ("administrator", "/alerts/setup", "/alerts")],
+)
+def test_the_bar_leads_each_role_to_what_is_theirs(clinic: Clinic, role: str, inside: str, outside: str) -> None:
+    desk = sit_down(clinic, role, role)
+    page = desk.get("/account")
+    bar = page.source.partition("bar__nav")[2].partition("</nav>")[0]
+    assert f'href="{inside}"' in bar
+    assert f'href="{outside}"' not in bar
+    here = desk.get(inside).source.partition("bar__nav")[2].partition("</nav>")[0]
+    assert here.count('aria-current="page"') == 1
+
+
+def test_the_boards_head_leads_to_the_set_up(clinic: Clinic) -> None:
+    desk = sit_down(clinic, "dora", "doctor")
+    assert all(desk.get("/alerts").of("a", href=address) for address in ("/alerts/limits", "/alerts/setup"))
+
+
 def test_who_cannot_acknowledge_is_not_offered_it(clinic: Clinic, numbers: dict[str, Any]) -> None:
     desk = sit_down(clinic, "tina", "technician")
     assert "#take" not in desk.get("/alerts").source
