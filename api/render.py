@@ -35,7 +35,7 @@ NAV = (
     ("/worklist", "Work list", ("technician", "verifier", "doctor")),
     ("/verification", "Verification", ("verifier",)),
     ("/held", "Held results", ("technician", "supervisor")),
-    ("/alerts", "Alerts", ("technician", "verifier", "doctor")),
+    ("/alerts", "Alerts", ("technician", "verifier", "doctor", "nurse")),
     ("/patients", "Patients", CLINICAL),
     ("/vitals/patients", "Vital signs", BEDSIDE),
     ("/vitals/held", "Held readings", BEDSIDE),
@@ -47,13 +47,14 @@ NAV = (
     ("/outbox", "Outbox", ("supervisor", "administrator")),
     ("/audit", "Audit trail", ("supervisor", "administrator")),
     ("/departments", "Departments", ("administrator",)),
+    ("/alerts/setup", "Alert ladder", ("administrator",)),
     ("/users", "Users", ("administrator",)),
 )
 """Path, label and roles of every entry, in order. What is in no group stands in the bar itself."""
 GROUPS = {
     "Vitals": ("/vitals/patients", "/vitals/held", "/devices"),
     "Oversight": ("/quality", "/access-log", "/outbox", "/audit"),
-    "Set-up": ("/catalogue", "/departments", "/users"),
+    "Set-up": ("/catalogue", "/departments", "/alerts/setup", "/users"),
 }
 """Menus of the bar. One with a single entry for somebody is no menu: the entry stands in the bar."""
 
@@ -145,11 +146,9 @@ def navigation(request: Request, caller: "Caller | None") -> list[Entry]:
         return []
     served: frozenset[str] = request.app.state.page_paths
     here = request.url.path
-    links = [
-        Entry(path, label, here == path or here.startswith(f"{path}/"))
-        for path, label, roles in NAV
-        if path in served and caller.has(*roles)
-    ]
+    theirs = [(path, label) for path, label, roles in NAV if path in served and caller.has(*roles)]
+    shown = max((path for path, _ in theirs if here == path or here.startswith(f"{path}/")), key=len, default="")
+    links = [Entry(path, label, path == shown) for path, label in theirs]
     menus = [
         Entry("", name, any(one.is_here for one in inside), inside)
         for name, paths in GROUPS.items()

@@ -10,12 +10,13 @@ from api.errors import errors
 from models.alerts.schemas import AcknowledgeIn, CloseIn
 from models.alerts.stores import alerts
 from models.kernel.fields import Id
-from models.people.roles import CLINICAL
+from models.people.roles import ALERT_DECIDERS, ALERT_TAKERS, CLINICAL
 from models.people.stores.reads import note_read
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 Reader = Annotated[Caller, Depends(may(*CLINICAL, scope="patients:read"))]
-Carer = Annotated[Caller, Depends(may("doctor", "supervisor", scope="patients:write"))]
+Taker = Annotated[Caller, Depends(may(*ALERT_TAKERS, scope="patients:write"))]
+Closer = Annotated[Caller, Depends(may(*ALERT_DECIDERS, scope="patients:write"))]
 
 
 @router.get("", responses=errors(401, 403))
@@ -52,7 +53,7 @@ def get_alert(alert_id: Id, caller: Reader) -> AlertDetailAnswer:
 
 
 @router.post("/{alert_id}/acknowledge", responses=errors(401, 403, 404, 409))
-def acknowledge_alert(alert_id: Id, given: AcknowledgeIn, caller: Carer) -> AlertAnswer:
+def acknowledge_alert(alert_id: Id, given: AcknowledgeIn, caller: Taker) -> AlertAnswer:
     """Take it over, reading back what you were told: nobody else is told any more. 409 when somebody did before."""
     with tenant_work(caller) as session:
         alerts.acknowledge(session, caller.tenant_id, caller.actor, alert_id, given, user_id=caller.user_id)
@@ -60,7 +61,7 @@ def acknowledge_alert(alert_id: Id, given: AcknowledgeIn, caller: Carer) -> Aler
 
 
 @router.post("/{alert_id}/close", responses=errors(401, 403, 404, 409))
-def close_alert(alert_id: Id, given: CloseIn, caller: Carer) -> AlertAnswer:
+def close_alert(alert_id: Id, given: CloseIn, caller: Closer) -> AlertAnswer:
     """End it, with a reason; the next abnormal reading opens another."""
     with tenant_work(caller) as session:
         alerts.close(session, caller.tenant_id, caller.actor, alert_id, given, user_id=caller.user_id)

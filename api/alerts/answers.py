@@ -87,8 +87,26 @@ class ContactAnswer(Answer):
     address: str
 
 
+class ToldAnswer(Answer):
+    """Somebody a step reaches: a contact, or a user where a role has no contact of its own."""
+
+    name: str
+    address: str
+
+
+class ReachAnswer(Answer):
+    """A step of the ladder and whom it would tell now, by role."""
+
+    after_minutes: int
+    told: dict[str, list[ToldAnswer]]
+    is_anybody: bool
+
+
 class ThresholdAnswer(BaseModel):
-    """The limits in force for one kind, and their source; `is_own` where tenant or patient set them."""
+    """The limits in force for one kind, and their source; `is_own` where tenant or patient set them.
+
+    `version` is that of the tenant's own limits, or of the patient's where one was asked about; 0 where there are none.
+    """
 
     kind: str
     label: str
@@ -101,3 +119,4 @@ class ThresholdAnswer(BaseModel):
     source: str
     is_on: bool
     is_own: bool
+    version: int

@@ -6,20 +6,22 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from api.alerts import words
+from api.alerts.pages_kit import show
 from api.deps import Caller, page, tenant_work
-from api.errors import form_errors, form_status
 from api.forms import Form, fill, texts
-from api.render import redirect, render
+from api.instruments.pages_kit import complaints
+from api.render import redirect
 from models.alerts.schemas import AcknowledgeIn, CloseIn
 from models.alerts.stores import alerts
 from models.kernel.errors import ConflictError, InvalidError
 from models.kernel.fields import Id
+from models.people.roles import ALERT_DECIDERS, ALERT_TAKERS, BEDSIDE, CLINICAL
 from models.people.stores.reads import note_read
 
 router = APIRouter(prefix="/alerts")
-Reader = Annotated[Caller, Depends(page("technician", "verifier", "doctor"))]
-Carer = Annotated[Caller, Depends(page("doctor", "supervisor"))]
+Reader = Annotated[Caller, Depends(page(*CLINICAL))]
+Taker = Annotated[Caller, Depends(page(*ALERT_TAKERS))]
+Closer = Annotated[Caller, Depends(page(*ALERT_DECIDERS))]
 REFUSALS = (ValidationError, ConflictError, InvalidError)
 PAGE_SIZE = 50
 
@@ -43,9 +45,10 @@ def board(
         "page": number,
         "size": PAGE_SIZE,
         "total": total,
+        "takers": ALERT_TAKERS,
         "page_address": lambda number: f"/alerts?which={which}&page={number}",
     }
-    return render(request, "alerts/board.html", caller, words=words, **context)
+    return show(request, "board.html", caller, context=context)
 
 
 @router.get("/{alert_id}")
@@ -55,13 +58,13 @@ def one_alert(request: Request, alert_id: Id, caller: Reader) -> Response:
 
 
 @router.post("/{alert_id}/acknowledge")
-def acknowledge(request: Request, alert_id: Id, caller: Carer, form: Form) -> Response:
+def acknowledge(request: Request, alert_id: Id, caller: Taker, form: Form) -> Response:
     """Take it over, with the read-back."""
     return _take(request, caller, alert_id, form, AcknowledgeIn)
 
 
 @router.post("/{alert_id}/close")
-def close(request: Request, alert_id: Id, caller: Carer, form: Form) -> Response:
+def close(request: Request, alert_id: Id, caller: Closer, form: Form) -> Response:
     """End it, with a reason."""
     return _take(request, caller, alert_id, form, CloseIn)
 
@@ -96,5 +99,7 @@ def _page(
         row = alerts.get_row(session, caller.tenant_id, alert_id)
         events = alerts.story(session, caller.tenant_id, alert_id)
         note_read(session, caller.tenant_id, caller.actor, [row.patient_id])
-    context: dict[str, Any] = {"row": row, "events": events, "typed": dict(typed or {}), "errors": form_errors(refused)}
-    return render(request, "alerts/alert.html", caller, form_status(refused), words=words, **context)
+    status, errors = complaints(refused)
+    context: dict[str, Any] = {"row": row, "events": events, "typed": dict(typed or {}), "errors": errors}
+    context |= {"takers": ALERT_TAKERS, "deciders": ALERT_DECIDERS, "bedside": BEDSIDE}
+    return show(request, "alert.html", caller, status=status, context=context)

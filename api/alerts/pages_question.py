@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import ValidationError
 
 from api.forms import Form, fill
-from api.instruments.runs import deliver_now
 from api.render import render
+from api.runs import deliver_now
 from api.security import check_guest_form, client_address
 from models.alerts.schemas import AnswerIn
 from models.alerts.stores import questions

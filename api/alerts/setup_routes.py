@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from sqlalchemy.orm import Session
 
-from api.alerts.answers import ContactAnswer, PolicyAnswer, ThresholdAnswer
+from api.alerts.answers import ContactAnswer, PolicyAnswer, ReachAnswer, ThresholdAnswer
 from api.deps import Caller, may, tenant_work
 from api.errors import errors
-from models.alerts.rules import adjusted
-from models.alerts.schemas import ContactIn, PolicyIn, StepIn, ThresholdIn
-from models.alerts.stores import setup
-from models.kernel.fields import Id
-from models.people.roles import CLINICAL
+from api.runs import start_delivering
+from models.alerts.schemas import ContactIn, PolicyIn, ThresholdIn
+from models.alerts.stores import limits, setup
+from models.kernel.fields import Code, Id
+from models.people.roles import ALERT_DECIDERS, CLINICAL
 from models.people.stores.patients import get_patient
 from models.people.stores.reads import note_read
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/alerts", tags=["alerts"])
 Looker = Annotated[Caller, Depends(may(*CLINICAL, "administrator", scope="instruments:read"))]
 Keeper = Annotated[Caller, Depends(may("supervisor", "administrator", scope="instruments:write"))]
 Reader = Annotated[Caller, Depends(may(*CLINICAL, scope="patients:read"))]
-Carer = Annotated[Caller, Depends(may("doctor", "supervisor", scope="patients:write"))]
+Carer = Annotated[Caller, Depends(may(*ALERT_DECIDERS, scope="patients:write"))]
 
 
 @router.get("/policy", responses=errors(401, 403))
@@ -36,6 +36,13 @@ def set_alert_policy(given: PolicyIn, caller: Keeper) -> PolicyAnswer:
     with tenant_work(caller) as session:
         setup.set_policy(session, caller.tenant_id, caller.actor, given)
         return _policy(session, caller.tenant_id)
+
+
+@router.get("/reach", responses=errors(401, 403))
+def show_alert_reach(caller: Looker) -> list[ReachAnswer]:
+    """Whom each step of the ladder would tell now; a step with `is_anybody` false is passed over."""
+    with tenant_work(caller) as session:
+        return [ReachAnswer.model_validate(one) for one in setup.reach(session, caller.tenant_id)]
 
 
 @router.get("/contacts", responses=errors(401, 403))
@@ -60,6 +67,14 @@ def remove_alert_contact(contact_id: Id, caller: Keeper) -> None:
         setup.remove_contact(session, caller.tenant_id, caller.actor, contact_id)
 
 
+@router.post("/contacts/{contact_id}/try", status_code=202, responses=errors(401, 403, 404))
+def try_alert_contact(contact_id: Id, caller: Keeper) -> None:
+    """Mail this contact a test that says nothing is wrong; its delivery is in the outbox."""
+    with tenant_work(caller) as session:
+        setup.try_contact(session, caller.tenant_id, caller.actor, contact_id)
+    start_delivering(caller)
+
+
 @router.get("/thresholds", responses=errors(401, 403, 404))
 def list_alert_thresholds(caller: Reader, patient_id: Id | None = None) -> list[ThresholdAnswer]:
     """The limits in force, with their sources: the tenant's, or those for one patient (the reading is noted)."""
@@ -70,35 +85,38 @@ def list_alert_thresholds(caller: Reader, patient_id: Id | None = None) -> list[
         return _thresholds(session, caller.tenant_id, patient_id)
 
 
-@router.put("/thresholds", responses=errors(401, 403, 404))
+@router.put("/thresholds", responses=errors(401, 403, 404, 409))
 def set_alert_threshold(given: ThresholdIn, caller: Carer) -> ThresholdAnswer:
-    """Set one kind's limits, the tenant's or one patient's; 422 when critical lies before warning."""
+    """Set one kind's limits, the tenant's or one patient's; 422 when critical lies before warning.
+
+    409 where `version` is given and somebody else changed them since it was read.
+    """
     with tenant_work(caller) as session:
-        setup.set_threshold(session, caller.tenant_id, caller.actor, given)
+        limits.set_threshold(session, caller.tenant_id, caller.actor, given)
         [one] = [one for one in _thresholds(session, caller.tenant_id, given.patient_id) if one.kind == given.kind]
         return one
 
 
+@router.delete("/thresholds/{kind}", status_code=204, responses=errors(401, 403, 404))
+def remove_alert_threshold(kind: Code, caller: Carer, patient_id: Id | None = None) -> None:
+    """Go back to the usual limits of one kind; a patient's go back to the laboratory's."""
+    with tenant_work(caller) as session:
+        limits.remove_threshold(session, caller.tenant_id, caller.actor, kind, patient_id=patient_id)
+
+
 def _policy(session: Session, tenant_id: int) -> PolicyAnswer:
-    policy = setup.load_policy(session, tenant_id)
-    return PolicyAnswer(
-        version=setup.policy_version(session, tenant_id),
-        ladder=[
-            StepIn.model_validate({"after_minutes": step.after_minutes, "roles": list(step.roles)})
-            for step in policy.ladder
-        ],
-        question_minutes=policy.question_minutes,
-        critical_skips_question=policy.critical_skips_question,
-    )
+    values = setup.as_values(setup.load_policy(session, tenant_id))
+    return PolicyAnswer(version=setup.policy_version(session, tenant_id), **values)
 
 
 def _thresholds(session: Session, tenant_id: int, patient_id: int | None) -> list[ThresholdAnswer]:
-    rows = list(setup.list_thresholds(session, tenant_id))
-    if patient_id is not None:
-        rows += setup.list_thresholds(session, tenant_id, patient_id)
-    own = {row.kind for row in rows}
-    names = [name for name in ThresholdAnswer.model_fields if name != "is_own"]
+    names = [name for name in ThresholdAnswer.model_fields if name not in ("is_own", "version")]
     return [
-        ThresholdAnswer(**{name: getattr(one, name) for name in names}, is_own=one.kind in own)
-        for one in adjusted(setup.as_adjustment(row) for row in rows).values()
+        ThresholdAnswer(
+            **{name: getattr(one.limits, name) for name in names},
+            # For a patient the laboratory's own limits are own ones too.
+            is_own=one.own is not None or not one.is_inherited_usual,
+            version=one.version,
+        )
+        for one in limits.in_force(session, tenant_id, patient_id)
     ]

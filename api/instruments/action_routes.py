@@ -8,7 +8,7 @@ from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.instruments.answers import AssignmentAnswer
 from api.instruments.review_routes import answer_one
-from api.instruments.runs import start_fetching, start_sending
+from api.runs import start_fetching, start_sending
 from models.instruments.inputs import (
     CancelInput,
     CorrectionInput,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.instruments.answers import HeldAnswer, HeldDetailAnswer, HeldPage
-from api.instruments.runs import start_checking, start_fetching, start_sending
+from api.runs import start_checking, start_fetching, start_sending
 from models.instruments.inputs import HeldInput, MatchInput
 from models.instruments.stores import held
 from models.instruments.tables import Assignment

@@ -19,7 +19,7 @@ from api.instruments.answers import (
     ResultAnswer,
     TimelineAnswer,
 )
-from api.instruments.runs import start_sending
+from api.runs import start_sending
 from models.instruments.inputs import CommentInput, OrderInput, OrdersInput, WorklistFilter
 from models.instruments.rules import Status, reasons_not_to_send
 from models.instruments.stores import comments, details, orders, previous, timeline, worklist

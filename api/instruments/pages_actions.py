@@ -11,8 +11,8 @@ from api.deps import Caller, tenant_work
 from api.forms import Form, fill, text, texts
 from api.instruments import pages_assignment
 from api.instruments.pages_kit import REFUSALS, Reader, Staff, Technician, Verifier
-from api.instruments.runs import start_delivering, start_fetching, start_sending
 from api.render import redirect
+from api.runs import start_delivering, start_fetching, start_sending
 from models.instruments.inputs import (
     CancelInput,
     CommentInput,

@@ -11,8 +11,8 @@ from api.deps import Caller, tenant_work
 from api.forms import Form, fill, text, texts
 from api.instruments.comparison import Compared, compare
 from api.instruments.pages_kit import REFUSALS, Refusal, Staff, Supervisor, complaints, show
-from api.instruments.runs import start_fetching, start_sending
 from api.render import redirect
+from api.runs import start_fetching, start_sending
 from models.instruments.inputs import HeldInput, MatchInput
 from models.instruments.result_rules import ExpectedResult, Violation, parse_result
 from models.instruments.stores import held, worklist

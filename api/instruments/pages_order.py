@@ -11,9 +11,9 @@ from starlette.datastructures import FormData
 from api.deps import Caller, tenant_work
 from api.forms import Form, text, texts
 from api.instruments.pages_kit import REFUSALS, Orderer, Refusal, complaints, show, whole_number
-from api.instruments.runs import start_sending
 from api.instruments.worklist_view import View
 from api.render import redirect
+from api.runs import start_sending
 from models.instruments.inputs import OrderInput
 from models.instruments.stores.choices import load_choices
 from models.instruments.stores.orders import order_many

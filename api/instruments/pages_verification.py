@@ -12,7 +12,7 @@ from api.deps import Caller, note_foreign, tenant_work
 from api.forms import Form, text
 from api.instruments.deeds import Situation, problem_of
 from api.instruments.pages_kit import Verifier, show, whole_number
-from api.instruments.runs import start_delivering
+from api.runs import start_delivering
 from models.instruments.catalogue_tables import TestDefinition
 from models.instruments.inputs import ReleaseManyInput, SeenAssignment, VerifyManyInput, WorklistFilter
 from models.instruments.stores import details, previous, worklist

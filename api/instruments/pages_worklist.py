@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from api.deps import Caller, tenant_work
 from api.forms import Form
 from api.instruments.pages_kit import Reader, Technician, is_fragment, show
-from api.instruments.runs import start_fetching, start_sending
 from api.instruments.worklist_view import Board, View, load_board
 from api.render import redirect
+from api.runs import start_fetching, start_sending
 from models.instruments.stores.actions import fetch_now, send_now
 from models.instruments.stores.choices import load_choices
 from models.instruments.stores.worklist import find_accession

@@ -9,7 +9,7 @@ from api.deps import Caller, may, tenant_work
 from api.errors import errors
 from api.instruments.answers import PushedAnswer
 from api.instruments.catalogue_routes import Body
-from api.instruments.runs import start_checking
+from api.runs import start_checking
 from models.instruments.schemas import InstrumentResult
 from models.instruments.stores.equipment import get_equipment
 from models.instruments.stores.pushes import Accepted, accept_pushed

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from api.deps import Caller, may, note_foreign, tenant_work
 from api.errors import errors
 from api.instruments.answers import AcknowledgedAnswer, AssignmentAnswer, OutcomeAnswer, OutcomesAnswer
-from api.instruments.runs import start_delivering
+from api.runs import start_delivering
 from models.instruments.inputs import AcknowledgeInput, ReleaseInput, ReleaseManyInput, VerifyInput, VerifyManyInput
 from models.instruments.stores import comments, release, verification, worklist
 from models.instruments.stores.verification import RowOutcome

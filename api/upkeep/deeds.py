@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from api.deps import Caller, tenant_work
-from api.instruments.runs import start_delivering, start_sending
+from api.runs import start_delivering, start_sending
 from models.kernel.errors import RefusedError
 from models.upkeep.deliveries import INSTRUMENT, DeliveryRow, replay_delivery, skip_delivery
 

@@ -1,15 +1,16 @@
-"""Charts of vital signs as the server draws them: lines with their spread, and gaps where nothing was measured."""
+"""Charts of vital signs as the server draws them: lines with their spread, limits, and gaps without readings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from math import ceil, floor, log10
 from statistics import median
 from zoneinfo import ZoneInfo
 
 from api.instruments.words import duration
-from api.vitals import words
+from api.vitals import chart_limits, words
+from api.vitals.chart_limits import LimitLine
+from models.alerts.rules import Threshold
 from models.vitals.stores.trends import POINTS, Point
 
 WIDTH, HEIGHT = 420.0, 150.0
@@ -68,24 +69,41 @@ class Chart:
     told: str
     lines: list[Line]
     gaps: list[Gap]
+    limits: list[LimitLine]
+    limits_told: list[tuple[str, str]]
     across: list[Tick]
     upward: list[Tick]
 
 
-def draw(trends: Mapping[str, Sequence[Point]], *, since: datetime, until: datetime, time_zone: str) -> list[Chart]:
-    """A chart for each vital sign that was measured between the two times."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the charts show: from when to when, and whose clock is at the axis."""
+
+    since: datetime
+    until: datetime
+    time_zone: str
+
+
+def draw(
+    trends: Mapping[str, Sequence[Point]], span: Span, limits: Mapping[str, Sequence[Threshold]] | None = None
+) -> list[Chart]:
+    """A chart for each vital sign that was measured in the time, with the limits in force for the patient."""
     charts = []
     for names in GROUPS:
-        there = [name for name in names if trends.get(name)]
+        there = {name: trends[name] for name in names if trends.get(name)}
         if there:
-            charts.append(_chart(names[0], {name: trends[name] for name in there}, since, until, time_zone))
+            charts.append(_chart(names, there, span, limits or {}))
     return charts
 
 
-def _chart(name: str, series: Mapping[str, Sequence[Point]], since: datetime, until: datetime, time_zone: str) -> Chart:
+def _chart(
+    names: Sequence[str], series: Mapping[str, Sequence[Point]], span: Span, limits: Mapping[str, Sequence[Threshold]]
+) -> Chart:
+    name, since, until = names[0], span.since, span.until
     points = [point for one in series.values() for point in one]
     low, high = min(point.low for point in points), max(point.high for point in points)
-    steps = _steps(low, high)
+    marks = chart_limits.marks_of(names, {one: limits.get(one, ()) for one in series})
+    steps = chart_limits.axis(low, high, marks)
     bottom, top = steps[0], steps[-1]
     room_across, room_up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -102,7 +120,7 @@ def _chart(name: str, series: Mapping[str, Sequence[Point]], since: datetime, un
     times = sorted({point.at for point in points})
     holes = _holes(times, until, usual_least=(until - since) / POINTS)
     lines = []
-    for kind, (_, seen) in zip(("first", "second"), series.items(), strict=False):
+    for kind, seen in ((("first", "second")[names.index(one)], seen) for one, seen in series.items()):
         runs = _runs(seen, holes)
         lines.append(
             Line(
@@ -121,10 +139,25 @@ def _chart(name: str, series: Mapping[str, Sequence[Point]], since: datetime, un
         for start, end in holes
     ]
     told = f"{label}: {words.number(low)} to {words.number(high)} {unit}, latest {said}"
+    heights = {mark.value: upward(mark.value) for mark in marks if bottom <= mark.value <= top}
+    limits_told = chart_limits.told(marks, heights)
+    told += "".join(f"; {level} {said}" for level, said in limits_told)
     if gaps:
         told += f"; {len(gaps)} {'gap' if len(gaps) == 1 else 'gaps'} without readings"
-    marks = [Tick(upward(step), words.number(step)) for step in steps]
-    return Chart(name, label, unit, said, latest_at, told, lines, gaps, _days(since, until, time_zone), marks)
+    return Chart(
+        name=name,
+        label=label,
+        unit=unit,
+        latest=said,
+        latest_at=latest_at,
+        told=told,
+        lines=lines,
+        gaps=gaps,
+        limits=chart_limits.lines_of(marks, heights),
+        limits_told=[(level.capitalize(), told_one) for level, told_one in limits_told],
+        across=_days(since, until, span.time_zone),
+        upward=[Tick(upward(step), words.number(step)) for step in steps],
+    )
 
 
 def _holes(times: Sequence[datetime], until: datetime, *, usual_least: timedelta) -> list[tuple[datetime, datetime]]:
@@ -144,17 +177,6 @@ def _runs(seen: Sequence[Point], holes: Sequence[tuple[datetime, datetime]]) -> 
             runs.append([])
         runs[-1].append(after)
     return runs
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """Three to five round numbers around the values."""
-    room = max(high - low, abs(high) * 0.02, 1.0)
-    raw = room / 3
-    size = 10.0 ** floor(log10(raw))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
-    first = floor(low / step) - (1 if high - low < step / 4 else 0)  # a level line is not drawn on the axis
-    last = max(ceil(high / step), first + 2)
-    return [round(number * step, 6) for number in range(first, last + 1)]
 
 
 def _days(since: datetime, until: datetime, time_zone: str) -> list[Tick]:

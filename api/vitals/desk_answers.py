@@ -94,7 +94,10 @@ class ValueAnswer(BaseModel):
 
 
 class ReadingAnswer(BaseModel):
-    """One reading. `corrects_id`: the earlier reading of the same device and time, which this one corrects."""
+    """One reading. `corrects_id`: the earlier reading of the same device and time, which this one corrects.
+
+    `corrected_by_id`: the later one that corrects this one.
+    """
 
     id: int
     recorded_at: datetime
@@ -106,6 +109,7 @@ class ReadingAnswer(BaseModel):
     recorded_by: int | None
     recorded_by_nurse: int | None
     corrects_id: int | None
+    corrected_by_id: int | None
     alerts_triggered: int
     values: dict[str, ValueAnswer]
     consciousness: str | None
@@ -118,9 +122,10 @@ class ReadingAnswer(BaseModel):
     def of(cls, found: ListedReading) -> "ReadingAnswer":
         """The answer about a row."""
         row = found.row
-        same = cls.model_fields.keys() - {"patient_code", "device_id", "values"}
+        same = cls.model_fields.keys() - {"patient_code", "device_id", "corrected_by_id", "values"}
         known = {name: getattr(row, name) for name in same}
-        return cls(**known, patient_code=found.patient_code, device_id=found.device_code, values=values_of(row))
+        codes = {"patient_code": found.patient_code, "device_id": found.device_code}
+        return cls(**known, **codes, corrected_by_id=found.corrected_by_id, values=values_of(row))
 
 
 class ReadingPage(BaseModel):

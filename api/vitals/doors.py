@@ -12,7 +12,7 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic_core import to_json
 
-from api.instruments.runs import deliver_now
+from api.runs import deliver_now
 from api.security import client_address
 from api.vitals.keys import UNKNOWN_KEYS, look_up, remembered
 from api.vitals.limits import Limits

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.deps import tenant_work
 from api.render import redirect
-from api.vitals.charts import draw
+from api.vitals.charts import Span, draw
 from api.vitals.desk_answers import values_of
 from api.vitals.pages_kit import Bedside, show
+from models.alerts.rules import Threshold
+from models.alerts.stores.limits import in_force
 from models.kernel.clock import utc_now
 from models.kernel.fields import Id, Line
 from models.people.stores import patients
@@ -70,13 +72,16 @@ def patient_readings(
         if patient.merged_into_id is not None:
             return redirect(request, f"/vitals/patients/{patient.merged_into_id}")
         trends = load_trends(session, caller.tenant_id, patient_id, since=since, until=now)
+        by_measure: dict[str, list[Threshold]] = {}
+        for one in in_force(session, caller.tenant_id, patient_id):
+            by_measure.setdefault(one.limits.measure, []).append(one.limits)
         wanted = ReadingFilter(patient_id=patient_id)
         rows, following = list_readings(session, caller.tenant_id, wanted, after=place(cursor), limit=READINGS)
         note_read(session, caller.tenant_id, caller.actor, [patient_id])
         shown = [(found, values_of(found.row)) for found in rows]
     context = {
         "patient": patient,
-        "charts": draw(trends, since=since, until=now, time_zone=caller.time_zone),
+        "charts": draw(trends, Span(since, now, caller.time_zone), by_measure),
         "days": days,
         "spans": SPANS,
         "rows": shown,

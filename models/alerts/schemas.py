@@ -1,9 +1,10 @@
 """What arrives about alerts: the shapes of requests and forms, with every bound a field has."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from itertools import pairwise
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from models.kernel.fields import Code, Email, Id, Name, Text
 
@@ -46,6 +47,13 @@ class StepIn(Shape):
     after_minutes: Annotated[int, Field(ge=0, le=24 * 60)]
     roles: Annotated[list[Role], Field(min_length=1, max_length=3)]
 
+    @field_validator("roles")
+    @classmethod
+    def _each_once(cls, roles: list[Role]) -> list[Role]:
+        if len(set(roles)) < len(roles):
+            raise ValueError("each role is told once a step")
+        return roles
+
 
 class PolicyIn(Shape):
     """A tenant's ladder. `version` is 0 where none was set yet."""
@@ -55,14 +63,16 @@ class PolicyIn(Shape):
     question_minutes: Annotated[int, Field(ge=1, le=240)]
     critical_skips_question: bool
 
-    @model_validator(mode="after")
-    def _goes_up(self) -> Self:
-        minutes = [step.after_minutes for step in self.ladder]
+    @field_validator("ladder")
+    @classmethod
+    def _goes_up(cls, ladder: list[StepIn]) -> list[StepIn]:
+        minutes = [step.after_minutes for step in ladder]
         if minutes[0] != 0:
             raise ValueError("the first step is due at once: its after_minutes is 0")
-        if minutes != sorted(minutes):
-            raise ValueError("the steps come in the order of their after_minutes")
-        return self
+        for number, (before, after) in enumerate(pairwise(minutes), 2):
+            if after < before:
+                raise ValueError(f"step {number} would come before step {number - 1}: the minutes count from the start")
+        return ladder
 
 
 class ContactIn(Shape):
@@ -78,6 +88,10 @@ class ThresholdIn(Shape):
 
     kind: Annotated[Code, Field(description="One of those that `GET /alerts/thresholds` lists")]
     patient_id: Id | None = None
+    version: Annotated[
+        int | None,
+        Field(ge=0, le=2**31, description="The one that was read; 0: there were none. Left out: nothing is compared"),
+    ] = None
     warning: Limit | None = None
     critical: Limit | None = None
     margin: Limit | None = None

@@ -13,7 +13,7 @@ ROLE_HINTS = {
     "technician": "Orders, sends, fetches and enters",
     "verifier": "Verifies and releases results",
     "doctor": "Orders, and reads released results",
-    "nurse": "Enters and reads vital signs, and gives devices to patients",
+    "nurse": "Enters and reads vital signs, takes alerts over, and gives devices to patients",
     "radiology_technician": "Images and their patients",
     "supervisor": "Technician and verifier, and resolves what is held",
     "administrator": "Users, equipment, catalogue; no patients",
@@ -25,6 +25,10 @@ CLINICAL = ("technician", "verifier", "doctor", "nurse", "radiology_technician",
 """Roles that may see patients; an administrator runs the installation and does not."""
 BEDSIDE = ("technician", "doctor", "nurse")
 """Who reads and enters vital signs, and says whose a device is (supervisors too, being technicians)."""
+ALERT_TAKERS = ("doctor", "nurse", "supervisor")
+"""Who acknowledges an alert, with a read-back."""
+ALERT_DECIDERS = ("doctor", "supervisor")
+"""Who closes an alert, and sets the limits of the laboratory and of patients."""
 
 SCOPES = {
     "read": "Read whatever the user's roles may read",

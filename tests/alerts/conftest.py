@@ -112,3 +112,18 @@ def clinic(database: Database) -> Clinic:
     made = Clinic(make_tenant("clinic"))
     made.contacts()
     return made
+
+
+@pytest.fixture
+def no_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Flows that were asked for; no server is called."""
+    from api import runs  # not for every test: it takes a second
+
+    asked: list[str] = []
+
+    class Noted:
+        def add(self, flow: str, tenant: str, ids: Any) -> None:
+            asked.append(flow)
+
+    monkeypatch.setattr(runs, "_wishes", Noted)
+    return asked

@@ -226,7 +226,7 @@ def test_recovery_and_closing_stop_the_ladder(clinic: Clinic) -> None:
     assert (clinic.told(), [ending for _, _, ending in clinic.alerts()]) == ([], ["recovered", "closed"])
 
 
-def test_a_run_killed_before_its_commit_has_told_nobody_and_the_next_tells_once(
+def test_a_run_that_breaks_before_its_commit_has_told_nobody_and_the_next_tells_once(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clinic.reads(heart_rate=150)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 
 from models.alerts.schemas import ThresholdIn
-from models.alerts.stores import setup
+from models.alerts.stores import limits
 from models.alerts.stores.raising import raise_alerts
 from models.kernel.audit import SYSTEM
 from models.kernel.db import engine
@@ -83,7 +83,7 @@ def test_limits_of_a_tenant_and_of_a_patient(clinic: Clinic) -> None:
     def limit(**more: object) -> None:
         with tenant_session(clinic.tenant_id) as session:
             given = ThresholdIn.model_validate({"kind": "heart_rate_high"} | more)
-            setup.set_threshold(session, clinic.tenant_id, SYSTEM, given)
+            limits.set_threshold(session, clinic.tenant_id, SYSTEM, given)
 
     limit(warning=90)
     limit(patient_id=clinic.patient("P2"), warning=120)

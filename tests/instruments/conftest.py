@@ -43,7 +43,7 @@ def lab(database: Database) -> Lab:
 @pytest.fixture
 def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     """Flow and assignments of every run that pages and routes wish for; no server is asked."""
-    from api.instruments import runs  # not for every test: it takes a second
+    from api import runs  # not for every test: it takes a second
 
     noted: list[tuple[str, list[int]]] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from api.instruments import runs
+from api import runs
 from models.instruments.inputs import KeyInput
 from models.instruments.stores.equipment import add_key
 from models.kernel.audit import SYSTEM

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.instruments import runs
+from api import runs
 from models.instruments.inputs import DepartmentInput, KeyInput
 from models.instruments.stores.departments import create_department
 from models.instruments.stores.equipment import add_key

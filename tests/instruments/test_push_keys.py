@@ -19,7 +19,7 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from api.instruments import runs
+from api import runs
 from deployments.cli.main import app as command
 from models.kernel.clock import utc_now
 from models.kernel.settings import settings

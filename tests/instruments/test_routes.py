@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from api.instruments import runs
+from api import runs
 from models.kernel.tenancy import tenant_session
 from tests.api.helpers import audited, make_user, signed_in
 from tests.conftest import Database

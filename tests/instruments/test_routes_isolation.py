@@ -8,7 +8,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from api.instruments import runs
+from api import runs
 from models.instruments.inputs import DepartmentInput, KeyInput, PushKeyInput
 from models.instruments.stores.departments import create_department
 from models.instruments.stores.equipment import add_key

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.instruments.runs import Wishes, parameters_of
+from api.runs import Wishes, parameters_of
 from models.kernel.errors import RefusedError, RetryableError
 from models.kernel.settings import settings
 from tasks.clients.prefect import PrefectServer

@@ -238,6 +238,7 @@ class TestLoginAndEncryption:
 
 
 SAMPLES = {
+    "alert_contact": {"name": "Night desk", "role": "nurse"},
     "alert_question": {"name": "Jo", "minutes": 5, "link": "http://x"},
     "alert_raised": {
         "role": "emergency",

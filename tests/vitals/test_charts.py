@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.vitals.charts import HEIGHT, LEFT, WIDTH, draw
+from api.vitals.charts import HEIGHT, LEFT, WIDTH, Span, draw
 from models.kernel.errors import InvalidError
 from models.kernel.fields import LARGEST_ID
 from models.vitals.cursors import EPOCH, Place, place
@@ -20,8 +20,8 @@ def point(hours_ago: float, value: float, spread: float = 0.0) -> Point:
     return Point(END - timedelta(hours=hours_ago), value - spread, value, value + spread)
 
 
-def chart(*points: Point, days: int = 1):  # type: ignore[no-untyped-def] # the one chart of a drawing
-    (one,) = draw({"heart_rate": points}, since=END - timedelta(days=days), until=END, time_zone="Africa/Lagos")
+def chart(*points: Point, days: int = 1, limits=None):  # type: ignore[no-untyped-def] # the one chart of a drawing
+    (one,) = draw({"heart_rate": points}, Span(END - timedelta(days=days), END, "Africa/Lagos"), limits)
     return one
 
 
@@ -56,7 +56,7 @@ def test_a_gap_breaks_the_line_and_silence_until_now_is_one() -> None:
 
 def test_blood_pressure_is_one_chart_with_two_lines() -> None:
     both = {"blood_pressure_systolic": [point(2, 120)], "blood_pressure_diastolic": [point(2, 80)]}
-    (one,) = draw(both, since=END - timedelta(days=1), until=END, time_zone="UTC")
+    (one,) = draw(both, Span(END - timedelta(days=1), END, "UTC"))
     assert (one.label, one.unit, one.latest) == ("Blood pressure", "mmHg", "120/80")
     assert [line.kind for line in one.lines] == ["first", "second"]
 

@@ -219,7 +219,8 @@ def test_the_charts_show_what_was_measured_and_where_nothing_was(worn: Worn) -> 
     assert worn.clinic.post(worn.clinic.key(other), theirs).status_code == 200
     page = sit_down(worn.clinic, "nora", "nurse").get(f"/vitals/patients/{worn.patient_id}?days=1")
     assert [one.text for one in page.of("title", id="told-heart_rate")] == [
-        "Heart rate: 61 to 76 /min, latest 61; 1 gap without readings"
+        "Heart rate: 61 to 76 /min, latest 61; warning under 51, over 110 (outside the drawing); "
+        "critical under 41, over 130 (outside the drawing); 1 gap without readings"
     ]
     assert "latest 120/80" in page.source
     assert "no reading for 10 h" in page.source

@@ -14,7 +14,7 @@ from models.kernel.mail import Mail, mail_event
 from models.kernel.outbox import Event
 from models.kernel.settings import settings
 
-QUESTION, NOTICE = "alert_question", "alert_raised"
+QUESTION, NOTICE, TRIAL = "alert_question", "alert_raised", "alert_contact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,9 @@ def notice_mail(tenant_id: int, alert: Alert, person: Any, told: Told, *, asks_f
     mail = Mail(NOTICE, [told.address], context, secrets={"patient": who})
     # Unordered: one address that is refused must not hold back the next person's notice.
     return mail_event(tenant_id, "alert.told", f"alert:{alert.id}", mail, is_ordered=False)
+
+
+def trial_mail(tenant_id: int, contact_id: int, told: Told) -> Event:
+    """The mail that only tries whether a contact's address works."""
+    mail = Mail(TRIAL, [told.address], {"name": told.name, "role": told.role})
+    return mail_event(tenant_id, "alert_contact.tried", f"alert_contact:{contact_id}", mail, is_ordered=False)

@@ -1,7 +1,7 @@
 """Readings and what devices asked of us, the newest first and by the page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -26,11 +26,12 @@ class ReadingFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListedReading:
-    """A reading with the codes of its patient and device."""
+    """A reading with the codes of its patient and device; `corrected_by_id` is the later reading that corrects it."""
 
     row: VitalSign
     patient_code: str
     device_code: str | None
+    corrected_by_id: int | None = None
 
 
 def list_readings(
@@ -68,7 +69,20 @@ def list_readings(
             query = query.where(VitalSign.id < after.id)
     rows = [ListedReading(*found) for found in session.execute(query.limit(limit + 1))]
     last = rows[limit - 1].row if len(rows) > limit else None
-    return rows[:limit], Place(last.recorded_at, last.id) if last is not None else None
+    following = Place(last.recorded_at, last.id) if last is not None else None
+    return _with_corrections(session, tenant_id, rows[:limit]), following
+
+
+def _with_corrections(session: Session, tenant_id: int, rows: list[ListedReading]) -> list[ListedReading]:
+    """Each reading with the one that corrects it, which is of the same patient and time."""
+    wanted = select(VitalSign.corrects_id, VitalSign.id).where(
+        VitalSign.tenant_id == tenant_id,
+        VitalSign.patient_id.in_({one.row.patient_id for one in rows}),
+        VitalSign.recorded_at.in_({one.row.recorded_at for one in rows}),
+        VitalSign.corrects_id.in_({one.row.id for one in rows}),
+    )
+    later = {found.corrects_id: found.id for found in session.execute(wanted)} if rows else {}
+    return [replace(one, corrected_by_id=later.get(one.row.id)) for one in rows]
 
 
 @dataclass(frozen=True, slots=True)
