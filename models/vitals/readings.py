@@ -125,7 +125,7 @@ def _number(value: Any, measure: Measure) -> Decimal:
         raise InvalidError(f"{measure.name} has more than {MOST_DIGITS} digits", field=measure.name)
     if measure.is_whole and value != value.to_integral_value():
         raise InvalidError(f"{measure.name} must be a whole number", field=measure.name)
-    return value
+    return Decimal(int(value)) if measure.is_whole else value
 
 
 def _moment(value: Any, zone: ZoneInfo | None) -> datetime:

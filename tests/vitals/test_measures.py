@@ -101,6 +101,12 @@ def test_the_same_numbers_written_otherwise_say_the_same() -> None:
     assert str(same.values["temperature"].given) == "98.60"
 
 
+@pytest.mark.parametrize(("written", "meant"), [("75.0", "75"), ("7.5e1", "75"), ("750E-1", "75"), ("-0.0", "0")])
+def test_a_whole_number_may_be_written_with_a_point(written: str, meant: str) -> None:
+    given = readings.load(f'{{"timestamp": "2025-11-17T10:30:00Z", "respiratory_rate": {written}}}'.encode())
+    assert str(parse(given, zone=None).values["respiratory_rate"].canonical) == meant
+
+
 def test_unknown_fields_are_named_and_kept() -> None:
     reading = parse(
         readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "mood": {"x": 1.5}}'), zone=None
