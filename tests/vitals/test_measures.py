@@ -107,6 +107,14 @@ def test_a_whole_number_may_be_written_with_a_point(written: str, meant: str) ->
     assert str(parse(given, zone=None).values["respiratory_rate"].canonical) == meant
 
 
+@pytest.mark.parametrize("field", ["temperature", "weight", "glucose"])
+def test_the_greatest_number_that_is_read_can_be_converted(field: str) -> None:
+    unit = {"temperature": "F", "weight": "lbs", "glucose": "mmol/L"}[field]
+    body = f'{{"timestamp": "2025-11-17T10:30:00Z", "{field}": 999999999999999e15, "{field}_unit": "{unit}"}}'
+    measured = parse(readings.load(body.encode()), zone=None).values[field]
+    assert not BY_NAME[field].is_possible(measured.canonical)
+
+
 def test_unknown_fields_are_named_and_kept() -> None:
     reading = parse(
         readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "mood": {"x": 1.5}}'), zone=None
