@@ -14,6 +14,7 @@ from models.kernel.errors import InvalidError
 from models.vitals.measures import BY_NAME, MEASURES, MOST_DIGITS, Measure
 
 LONGEST_NOTES = 2000
+DEEPEST = 32
 _EXACT = Context(prec=10_000)
 """A field nobody knows may have more digits than decimals are rounded to by default."""
 CONSCIOUSNESS = ("alert", "confused", "voice", "pain", "unresponsive")
@@ -190,12 +191,14 @@ def _flag(given: Mapping[str, Any], name: str) -> bool | None:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, levels: int = DEEPEST) -> Any:
     """With numbers as text, so that 98.6 and 98.60 say the same and nothing is rounded."""
+    if not levels and isinstance(value, (dict, list)):
+        raise InvalidError(f"The reading is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if key != "device_id"}
+        return {key: _plain(item, levels - 1) for key, item in value.items() if key != "device_id"}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, levels - 1) for item in value]
     if isinstance(value, Decimal):
         return f"{value.normalize(_EXACT):f}" if abs(int(value.as_tuple().exponent)) < 100 else str(value)
     return value

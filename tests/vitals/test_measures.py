@@ -115,6 +115,18 @@ def test_the_greatest_number_that_is_read_can_be_converted(field: str) -> None:
     assert not BY_NAME[field].is_possible(measured.canonical)
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("depth", [readings.DEEPEST, 480, 500, 900])
+def test_a_field_nobody_knows_may_not_be_nested_without_end(opening: str, closing: str, depth: int) -> None:
+    def body(levels: int) -> bytes:
+        deep = opening * levels + "1" + closing * levels
+        return f'{{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "x": {deep}}}'.encode()
+
+    assert parse(readings.load(body(readings.DEEPEST - 1)), zone=None).extra == ("x",)
+    with pytest.raises(InvalidError, match="nested deeper"):
+        parse(readings.load(body(depth)), zone=None)
+
+
 def test_unknown_fields_are_named_and_kept() -> None:
     reading = parse(
         readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "mood": {"x": 1.5}}'), zone=None
