@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from fastapi import Request, Response
 from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import on_database_away, on_http_error
@@ -37,4 +38,6 @@ class Direct:
             response = on_http_error(request, error)
         except (database.OperationalError, database.InterfaceError, database.TimeoutError) as error:
             response = on_database_away(request, error)
+        except ClientDisconnect:
+            response = on_http_error(request, HTTPException(400))  # nobody hears it: it is counted so
         await response(scope, receive, send)

@@ -5,15 +5,16 @@ Every reading is kept as it was given and in one canonical unit, both exact deci
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-CELSIUS_PER_FAHRENHEIT = Decimal(5) / Decimal(9)
 KILOGRAMS_PER_POUND = Decimal("0.45359237")
 """Exact: the international avoirdupois pound (NIST Handbook 44, appendix C)."""
 MILLIGRAMS_PER_DECILITRE_PER_MILLIMOLE = Decimal("18.0156")
 """Glucose: 180.156 g/mol (NIST Chemistry WebBook, D-glucose), a tenth of it for the decilitre."""
 HUNDREDTH = Decimal("0.01")
 MOST_DIGITS = 15
+_WIDE = Context(prec=4 * MOST_DIGITS)
+"""15 digits and a power of ten of 15, in hundredths: more than decimals are rounded to by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Measure:
         if self.units is None:
             return value
         converted = self.units[unit or self.usual](value)
-        return value if converted is value else converted.quantize(HUNDREDTH, ROUND_HALF_EVEN)
+        return value if converted is value else converted.quantize(HUNDREDTH, ROUND_HALF_EVEN, _WIDE)
 
     def is_possible(self, canonical: Decimal) -> bool:
         """Whether a living person can have it."""
@@ -52,7 +53,7 @@ def _same(value: Decimal) -> Decimal:
 
 def celsius(fahrenheit: Decimal) -> Decimal:
     """Degrees Celsius."""
-    return (fahrenheit - 32) * CELSIUS_PER_FAHRENHEIT
+    return (fahrenheit - 32) * 5 / 9
 
 
 def kilograms(pounds: Decimal) -> Decimal:

@@ -17,6 +17,7 @@ from models.vitals.measures import BY_NAME, MEASURES, MOST_DIGITS, Measure
 from models.vitals.texts import decode_several
 
 LONGEST_NOTES = 2000
+DEEPEST = 32
 _EXACT = Context(prec=10_000)
 """A field nobody knows may have more digits than decimals are rounded to by default."""
 CONSCIOUSNESS = ("alert", "confused", "voice", "pain", "unresponsive")
@@ -135,7 +136,7 @@ def _number(value: Any, measure: Measure) -> Decimal:
         raise InvalidError(f"{measure.name} has more than {MOST_DIGITS} digits", field=measure.name)
     if measure.is_whole and value != value.to_integral_value():
         raise InvalidError(f"{measure.name} must be a whole number", field=measure.name)
-    return value
+    return Decimal(int(value)) if measure.is_whole else value
 
 
 def _moment(value: Any, zone: ZoneInfo | None) -> datetime:
@@ -209,17 +210,19 @@ def _in_one_spelling(given: Mapping[str, Any]) -> bytes:
         return json.dumps(plain, separators=(",", ":")).encode()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, levels: int = DEEPEST) -> Any:
     """In the order of names, with numbers as text, so that 98.6 and 98.60 say the same and nothing is rounded."""
     kind = type(value)
+    if not levels and kind in (dict, list):
+        raise InvalidError(f"The reading is nested deeper than {DEEPEST} levels")
     if kind is dict:
-        return {key: _plain(value[key]) for key in sorted(value) if key != "device_id"}
+        return {key: _plain(value[key], levels - 1) for key in sorted(value) if key != "device_id"}
     if kind is int:
         return str(value)
     if kind is Decimal:
         return f"{value.normalize(_EXACT):f}" if abs(value.adjusted()) < 100 else str(value)
     if kind is list:
-        return [_plain(item) for item in value]
+        return [_plain(item, levels - 1) for item in value]
     return value
 
 

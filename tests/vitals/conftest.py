@@ -21,6 +21,7 @@ from models.vitals.stores.keys import issue_key
 from tests.api.helpers import client
 from tests.conftest import Database
 from tests.factories import make_tenant
+from tests.vitals.serving import served
 
 
 @dataclass
@@ -99,6 +100,13 @@ def worn(clinic: Clinic) -> Worn:
     patient_id = clinic.patient()
     device_id = clinic.device("DEV001", patient_id)
     return Worn(clinic, patient_id, device_id, clinic.key(device_id))
+
+
+@pytest.fixture
+def address(worn: Worn) -> Iterator[str]:
+    """The API at a real address."""
+    with served() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,19 +1,22 @@
-"""API processes as the launcher starts them, on one listening socket, for tests that kill them."""
+"""API processes as the launcher starts them, on one socket, for tests that kill them; or the API of this process."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
+import uvicorn
 
 from deployments.launcher.parts import ROOT
 from deployments.launcher.process import child_setup
+from tests.api.helpers import app
 
 
 @dataclass
@@ -72,3 +75,19 @@ def servers(*names: str) -> Iterator[Servers]:
         for process in made.running.values():
             process.wait(30)
         sock.close()
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The API of this process at a real address; what it logs goes to the tests' log."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app(), log_config=None, access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)

@@ -3,44 +3,19 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from api.vitals.doors import MOST_READINGS
-from models.kernel.settings import settings
 from models.vitals.measures import MEASURES
 from models.vitals.stores.admission import DEVICE_RATE, TENANT_RATE
-from tests.api.helpers import app
 from tests.vitals.conftest import Worn
 
 pytestmark = pytest.mark.api
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "devices.md").read_text()
-
-
-@pytest.fixture
-def address(worn: Worn, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The API at a real address."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        port = listening.getsockname()[1]
-        monkeypatch.setenv("LABWIRE_API_PORT", str(port))
-        settings.cache_clear()
-        server = uvicorn.Server(uvicorn.Config(app(), log_level="warning", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        thread.join(10)
 
 
 def block(language: str) -> str:

@@ -101,6 +101,32 @@ def test_the_same_numbers_written_otherwise_say_the_same() -> None:
     assert str(same.values["temperature"].given) == "98.60"
 
 
+@pytest.mark.parametrize(("written", "meant"), [("75.0", "75"), ("7.5e1", "75"), ("750E-1", "75"), ("-0.0", "0")])
+def test_a_whole_number_may_be_written_with_a_point(written: str, meant: str) -> None:
+    given = readings.load(f'{{"timestamp": "2025-11-17T10:30:00Z", "respiratory_rate": {written}}}'.encode())
+    assert str(parse(given, zone=None).values["respiratory_rate"].canonical) == meant
+
+
+@pytest.mark.parametrize("field", ["temperature", "weight", "glucose"])
+def test_the_greatest_number_that_is_read_can_be_converted(field: str) -> None:
+    unit = {"temperature": "F", "weight": "lbs", "glucose": "mmol/L"}[field]
+    body = f'{{"timestamp": "2025-11-17T10:30:00Z", "{field}": 999999999999999e15, "{field}_unit": "{unit}"}}'
+    measured = parse(readings.load(body.encode()), zone=None).values[field]
+    assert not BY_NAME[field].is_possible(measured.canonical)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("depth", [readings.DEEPEST, 480, 500, 900])
+def test_a_field_nobody_knows_may_not_be_nested_without_end(opening: str, closing: str, depth: int) -> None:
+    def body(levels: int) -> bytes:
+        deep = opening * levels + "1" + closing * levels
+        return f'{{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "x": {deep}}}'.encode()
+
+    assert parse(readings.load(body(readings.DEEPEST - 1)), zone=None).extra == ("x",)
+    with pytest.raises(InvalidError, match="nested deeper"):
+        parse(readings.load(body(depth)), zone=None)
+
+
 def test_unknown_fields_are_named_and_kept() -> None:
     reading = parse(
         readings.load(b'{"timestamp": "2025-11-17T10:30:00Z", "heart_rate": 75, "mood": {"x": 1.5}}'), zone=None
