@@ -101,7 +101,8 @@ class Wrist:
 
 def loaded(tenant_id: int) -> dict[int, DeviceDay]:
     """Every device of a tenant with something on yesterday."""
-    found, last = {}, 0
+    found: dict[int, DeviceDay] = {}
+    last = 0
     while True:
         with tenant_session(tenant_id) as session:
             days, last = load_days(session, tenant_id, window(yesterday(), "Africa/Lagos"), after=last)

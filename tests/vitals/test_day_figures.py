@@ -180,9 +180,10 @@ class TestHeld:
 
     def test_where_the_time_is_wrong_it_is_the_day_they_came(self, wrist: Wrist) -> None:
         wrong = [{"field": "timestamp", "rule": "in_the_future"}]
-        wrist.hold([3], findings=wrong, recorded_at=wrist.at(3) + timedelta(days=900))
+        for days in (900, 901):
+            wrist.hold([3], findings=wrong, recorded_at=wrist.at(3) + timedelta(days=days))
         wrist.hold([4], findings=wrong, received_at=wrist.at(4) - timedelta(days=9))
-        assert wrist.figures().held == 1
+        assert wrist.figures().held == 2
 
 
 def test_every_device_is_looked_at_in_groups_and_each_once(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_a_day_that_cannot_be_removed_is_told_of_and_written_down(drop: Drop, mo
         assert len(removed(drop.clinic.tenant_id)) == 1, "written down before anything goes"
         raise PermissionError
 
-    monkeypatch.setattr(archives.shutil, "rmtree", refused)
+    monkeypatch.setattr("tasks.vitals.archives.shutil.rmtree", refused)
     assert archives.clean_archive(SYSTEM, days=90).problems == {"days not removed": 1}
     assert removed(drop.clinic.tenant_id, "archive.clean_failed") == [(day.name, {"files_left": 1})]
 
