@@ -31,6 +31,9 @@ class QualityCheckAnswer(BaseModel):
     failed_rows: int = Field(description="Rows that did not meet at least one expectation")
     expectations: int
     failed_expectations: int
+    batch: str | None = Field(
+        description="Which rows, where they can be looked at again, such as a day: `2026-11-20`; there is one of each"
+    )
 
 
 class QualityCheckPage(BaseModel):

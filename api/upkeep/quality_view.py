@@ -7,7 +7,7 @@ from typing import Any
 
 from api.deps import Caller
 from models.kernel.settings import settings
-from models.people.roles import CLINICAL
+from models.people.roles import BEDSIDE, CLINICAL
 
 ROLES = ("supervisor", "verifier", "administrator")
 SHOWN_ROWS = 50
@@ -17,6 +17,7 @@ RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "assignment_id": ("assignment", "/assignments/", CLINICAL),
     "equipment_id": ("instrument", "/instruments/", ("technician", "verifier", "administrator")),
+    "device_id": ("device", "/devices/", (*BEDSIDE, "administrator")),
 }
 """Columns of ids that have a page: what they are called, its address, who may open it. An id of 0 is none."""
 
@@ -96,7 +97,9 @@ def groups(caller: Caller, failed: Sequence[dict[str, int]]) -> list[Group]:
             _named(caller, *next(iter(row.items())))
         ]
         common = tuple(others)
-        found.setdefault(common, Group(common, first.kind, [])).rows.append(first)
+        rows = found.setdefault(common, Group(common, first.kind, [])).rows
+        if first not in rows:  # several rows of a file are one device's
+            rows.append(first)
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from api.vitals.desk_answers import ValueAnswer
 from models.kernel.clock import utc_now
 from models.vitals.measures import BY_NAME
+from models.vitals.rules import LOW_BATTERY_PERCENT
 from models.vitals.schemas import DeviceSummary
 
 UNITS = {"mm[Hg]": "mmHg", "Cel": "°C"}
@@ -36,7 +37,6 @@ FIELDS = {
 }
 USUAL_SILENCE = timedelta(hours=24)
 """A device that says nothing for so long is pointed out, where it has no time of its own."""
-LOW_BATTERY = 20
 
 
 def label(name: str) -> str:
@@ -67,7 +67,7 @@ def is_silent(device: DeviceSummary) -> bool:
 
 def is_battery_low(device: DeviceSummary) -> bool:
     """Whether somebody should charge it."""
-    return device.battery_level is not None and device.battery_level <= LOW_BATTERY
+    return device.battery_level is not None and device.battery_level <= LOW_BATTERY_PERCENT
 
 
 def _passed(moment: datetime | None) -> timedelta:

@@ -23,10 +23,11 @@ def process_iot_data(
         from tasks.vitals.archives import clean_archive  # imported here: they take seconds
         from tasks.vitals.ingest import ingest
 
-        tally = ingest(tenant, operator()).tally
+        actor = operator()
+        tally = ingest(tenant, actor).tally
         done: dict[str, Any] = dict(tally.counts + tally.problems)
         said = f"Files: {tally.message}"
-        removed = clean_archive(days=cleanup_days) if cleanup else None
+        removed = clean_archive(actor, days=cleanup_days) if cleanup else None
     if removed is not None:
         done["archived files removed"] = removed.counts["files"]
         said += f"\nArchive older than {cleanup_days} days: {removed.message}"

@@ -12,6 +12,8 @@ from tasks.vitals.archives import clean_archived_files
 async def clean_archive(days: int = 90, dry_run: bool = False) -> State[Tally]:
     """Remove the archived files of days long gone; their readings stay in the database. Safe to run again.
 
+    Each day's removal is a row of its tenant's audit trail, with the number of files.
+
     Args:
         days: how many days files are kept
         dry_run: count what would be removed, and remove nothing

@@ -1,5 +1,6 @@
 """Data Docs: what every validation of a batch found, for the staff of its tenant. Ids of rows, never a value."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +17,17 @@ from models.upkeep.tables import QualityCheck
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What a suite found in one tenant's part of a batch. `result` is in Great Expectations' form."""
+    """What a suite found in one tenant's part of a batch. `result` is in Great Expectations' form.
+
+    `batch` names rows that can be looked at again, such as a day: what is found then takes the place of this.
+    """
 
     suite: str
     validated_at: datetime
     rows: int
     failed_rows: int
     result: dict[str, Any]
+    batch: str | None = None
 
     @property
     def failed_expectations(self) -> int:
@@ -52,6 +57,7 @@ class CheckRow:
     failed_rows: int
     expectations: int
     failed_expectations: int
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class CheckCounts:
 COLUMNS = (
     *(QualityCheck.id, QualityCheck.suite, QualityCheck.validated_at, QualityCheck.flow, QualityCheck.flow_run_id),
     *(QualityCheck.is_met, QualityCheck.rows, QualityCheck.failed_rows),
-    *(QualityCheck.expectations, QualityCheck.failed_expectations),
+    *(QualityCheck.expectations, QualityCheck.failed_expectations, QualityCheck.batch),
 )
 # The place where history ends is found first: rows that are kept are not locked. Two runs that prune at the same time
 # do not wait for each other; what one leaves, the next takes.
@@ -81,32 +87,56 @@ DELETE FROM quality_check WHERE tenant_id = :tenant_id AND id IN (
     FOR UPDATE SKIP LOCKED
 )
 """)
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:batch, 0))")
 
 
 def record_validation(session: Session, tenant_id: int, actor: Actor, validation: Validation) -> None:
     """Keep what was found, and drop what is older than the newest ones of this suite.
 
     As many that met everything are kept as that did not (LABWIRE_QUALITY_CHECKS_KEPT): good days push no bad one out.
+    Of a batch with a name nothing changes when the same was found in it before.
     """
     failed = validation.failed_expectations
-    session.add(
-        QualityCheck(
-            tenant_id=tenant_id,
-            suite=validation.suite,
-            validated_at=validation.validated_at,
-            flow=actor.label,
-            flow_run_id=actor.id,
-            is_met=not failed,
-            rows=validation.rows,
-            failed_rows=validation.failed_rows,
-            expectations=len(validation.result["results"]),
-            failed_expectations=failed,
-            result=validation.result,
-        )
-    )
+    columns = {
+        "validated_at": validation.validated_at,
+        "flow": actor.label,
+        "flow_run_id": actor.id,
+        "is_met": not failed,
+        "rows": validation.rows,
+        "failed_rows": validation.failed_rows,
+        "expectations": len(validation.result["results"]),
+        "failed_expectations": failed,
+        "result": validation.result,
+    }
+    earlier = _of_batch(session, tenant_id, validation.suite, validation.batch) if validation.batch else None
+    if earlier is None:
+        session.add(QualityCheck(tenant_id=tenant_id, suite=validation.suite, batch=validation.batch, **columns))
+    elif (earlier.rows, earlier.result) != (validation.rows, json.loads(json.dumps(validation.result))):
+        for name, value in columns.items():
+            setattr(earlier, name, value)
     session.flush()
     kept = settings().quality_checks_kept
     session.execute(PRUNE, {"tenant_id": tenant_id, "suite": validation.suite, "is_met": not failed, "kept": kept})
+
+
+def failed_before(session: Session, tenant_id: int, suite: str, batch: str, column: str) -> frozenset[int]:
+    """The ids in `column` that failed when this batch was looked at before, at most 1,000 of each expectation.
+
+    Until the transaction ends nobody else keeps anything of this batch.
+    """
+    earlier = _of_batch(session, tenant_id, suite, batch)
+    results = () if earlier is None else earlier.result["results"]
+    groups = (group for one in results for group in one["result"].get("unexpected_index_list", ()))
+    return frozenset(number for group in groups for number in group[column])
+
+
+def _of_batch(session: Session, tenant_id: int, suite: str, batch: str) -> QualityCheck | None:
+    """What is kept of this batch, and nobody else's until the transaction ends, whether there is anything or not."""
+    session.execute(LOCK, {"batch": f"quality_check:{tenant_id}:{suite}:{batch}"})
+    wanted = select(QualityCheck).where(
+        QualityCheck.tenant_id == tenant_id, QualityCheck.suite == suite, QualityCheck.batch == batch
+    )
+    return session.scalar(wanted)
 
 
 def list_checks(

@@ -11,6 +11,8 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 LIVE = timedelta(minutes=15)
 """A reading older than this when it arrives is judged by its own time and alarms nobody."""
 BACKFILL_DAYS = 730
+LOW_BATTERY_PERCENT = 20
+"""At this level somebody should charge it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,19 @@ from models.all_tables import AREAS
 from models.instruments.inputs import DepartmentInput
 from models.instruments.stores.departments import create_department
 from models.kernel.db import Base
+from models.kernel.settings import settings
 from models.kernel.tenancy import owner_session, tenant_session
+from tasks.vitals import inbox
 from tests.instruments.world import World, end_back_off, run_sql
 from tests.upkeep.helpers import use_mailbox
+from tests.vitals.conftest import Clinic
+from tests.vitals.days import Wrist
+from tests.vitals.files import Drop, reading
 
 pytestmark = [pytest.mark.flow, pytest.mark.rerun, pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 ORDER = (
     *("submit-assignments", "retry-submissions", "poll-results", "check-instruments", "stale-assignments"),
+    *("ingest-vitals-files", "watch-devices", "check-vitals-day", "clean-archive", "prepare-partitions"),
     *("escalate-alerts", "deliver-messages", "report-failures", "clean-up", "seal-audit"),
 )
 CHOSEN_BY_A_PERSON = {"replay", "check-stand-up"}
@@ -79,12 +85,34 @@ def give_work(world: World) -> None:
     )
 
 
+def give_vitals(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that fell silent and whose day was bad, a file of its readings, an old archived one, an old count."""
+    monkeypatch.setattr(inbox, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setenv("LABWIRE_IOT_INBOX_DIR", str(folder / "inbox"))
+    settings.cache_clear()
+    lab = world.lab
+    clinic = Clinic(lab.tenant_id)
+    wrist = Wrist(clinic, lab.patient_id, clinic.device("DEV001", lab.patient_id, silence_minutes=30))
+    wrist.put([1, 20], battery_level=9)
+    drop = Drop(clinic, folder)
+    drop.inbox.mkdir()
+    drop.put("DEV001.json", reading(minutes=45), world.slug)
+    old = folder / "archive" / world.slug / "2020-02-02"
+    old.mkdir(parents=True)
+    (old / "DEV001_20200202_020202.json").write_text("{}")
+    run_sql(
+        "INSERT INTO tenant_rate (tenant_id, connection, minute, readings) "
+        f"VALUES ({lab.tenant_id}, {wrist.device_id}, now() - interval '2 days', 1)"
+    )
+
+
 async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_calls(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with Mailbox() as mailbox:
-        use_mailbox(mailbox, monkeypatch, LABWIRE_AUDIT_HEAD_DIR=str(tmp_path))
+        use_mailbox(mailbox, monkeypatch, LABWIRE_AUDIT_HEAD_DIR=str(tmp_path / "heads"))
         give_work(world)
+        give_vitals(world, tmp_path, monkeypatch)
         for name, flow in deployed().items():
             if name == "retry-submissions":
                 end_back_off()
@@ -97,4 +125,4 @@ async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_ca
             assert {table for table in once if again[table] != once[table]} == more, name
             assert len(mailbox.messages) == mails, name
             assert more or len(world.one.journal.entries()) == calls, name
-        assert mails == 2
+        assert mails == 4

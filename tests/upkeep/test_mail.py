@@ -250,6 +250,12 @@ SAMPLES = {
         "patient": "Jo Doe (P1)",
     },
     "devices_silent": {"count": 1, "link": "http://x", "devices": [{"device_id": "DEV001", "minutes": 45}]},
+    "devices_doubtful": {
+        "day": "2026-11-20",
+        "count": 2,
+        "link": "http://x",
+        "devices": [{"device_id": "DEV001", "findings": ["battery at 9 % (over 20)"]}],
+    },
     "report_ready": {"patient_name": "Jo", "request_id": "REQ-1"},
     "password_reset": {"name": "Jo", "minutes": 30, "link": "http://x"},
     "user_invited": {"name": "Jo", "minutes": 30, "link": "http://x"},

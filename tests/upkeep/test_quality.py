@@ -2,13 +2,22 @@
 
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from models.kernel.settings import settings
 from models.kernel.tenancy import tenant_session
-from models.upkeep.quality import CheckFilter, count_checks, get_check, list_checks, list_suites, record_validation
+from models.upkeep.quality import (
+    CheckFilter,
+    count_checks,
+    failed_before,
+    get_check,
+    list_checks,
+    list_suites,
+    record_validation,
+)
 from tasks import quality
 from tests.conftest import Database
 from tests.factories import make_tenant
@@ -190,3 +199,18 @@ class TestKeeping:
             other.join(20)
             assert not other.is_alive()
         assert len(keep(north, found())) == 3
+
+
+@pytest.mark.store
+def test_a_batch_with_a_name_is_kept_once_for_each_tenant_and_suite(database: Database) -> None:
+    north, south = make_tenant("north"), make_tenant("south")
+    day = replace(found(), batch="2026-11-20")
+    [first] = keep(north, day)
+    assert keep(north, day, day) == [first], "the same again changes nothing"
+    assert keep(north, replace(found(2), batch="2026-11-20")) == [first], "something else takes its place"
+    assert [(check.is_met, check.failed_rows, check.batch) for check in kept(north)] == [(False, 2, "2026-11-20")]
+    assert len(keep(north, replace(found(suite="vitals"), batch="2026-11-20"), found(), found())) == 4
+    assert len(keep(south, day)) == 1
+    with tenant_session(north) as session:
+        assert failed_before(session, north, "instrument-results", "2026-11-20", "assignment_id") == {101, 102}
+        assert failed_before(session, north, "instrument-results", "2026-11-21", "assignment_id") == frozenset()

@@ -13,8 +13,12 @@ from typer.testing import CliRunner
 from deployments.cli.main import app
 from flows.vitals.clean_archive import clean_archive
 from flows.vitals.ingest_files import ingest_vitals_files
+from models.kernel.audit import SYSTEM
 from models.kernel.errors import InvalidError
+from models.kernel.settings import settings
 from tasks.vitals import archives
+from tests.api.helpers import audited
+from tests.factories import make_tenant
 from tests.vitals.files import Drop, reading
 
 NAME = "Jane-Doe-1961"
@@ -64,12 +68,54 @@ def test_days_past_the_limit_go_and_nothing_else(drop: Drop) -> None:
     elsewhere.mkdir()
     (elsewhere / "precious.json").write_text("{}")
     (drop.base / "archive" / "2001-01-01").symlink_to(elsewhere)
-    assert archives.clean_archive(days=90, dry_run=True).message == "files 3; dry run: nothing was removed"
+    assert archives.clean_archive(SYSTEM, days=90, dry_run=True).message == "files 3; dry run: nothing was removed"
     assert all(path.exists() for path in gone)
-    assert archives.clean_archive(days=90).message == "files 3"
+    assert archives.clean_archive(SYSTEM, days=90).message == "files 3"
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in [*kept, other, elsewhere / "precious.json"])
-    assert archives.clean_archive(days=90).message == "nothing to do"
+    assert archives.clean_archive(SYSTEM, days=90).message == "nothing to do"
+
+
+def removed(tenant_id: int, action: str = "archive.clean") -> list[tuple[str, dict[str, Any]]]:
+    """Day and counts of each audited removal."""
+    return [(row.resource_id, row.changes) for row in audited(tenant_id, action)]
+
+
+@pytest.mark.store
+def test_each_day_that_goes_is_a_row_of_its_tenants_audit_trail(drop: Drop) -> None:
+    other = make_tenant("other")
+    root, mine, theirs = days(drop, 91)[0], days(drop, 92, folder="clinic")[0], days(drop, 93, folder="other")[0]
+    (mine / f"{NAME}_20250101_000001.json").write_text("{}")
+    archives.clean_archive(SYSTEM, days=90, dry_run=True)
+    assert removed(drop.clinic.tenant_id) == []
+    assert archives.clean_archive(SYSTEM, days=90).message == "files 4"
+    assert removed(drop.clinic.tenant_id) == [(root.name, {"files": 1}), (mine.name, {"files": 2})]
+    assert removed(other) == [(theirs.name, {"files": 1})]
+    archives.clean_archive(SYSTEM, days=90)
+    assert len(removed(drop.clinic.tenant_id)) == 2
+
+
+@pytest.mark.store
+def test_days_of_no_tenant_stay_and_are_told_of(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABWIRE_IOT_DEFAULT_TENANT", "")
+    settings.cache_clear()
+    kept = [*days(drop, 91), *days(drop, 91, folder="unheard-of")]
+    tally = archives.clean_archive(SYSTEM, days=90)
+    assert (tally.counts, tally.problems) == ({}, {"days of no tenant": 2})
+    assert all(path.exists() for path in kept)
+
+
+@pytest.mark.store
+def test_a_day_that_cannot_be_removed_is_told_of_and_written_down(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    [day] = days(drop, 91)
+
+    def refused(_: Path) -> None:
+        assert len(removed(drop.clinic.tenant_id)) == 1, "written down before anything goes"
+        raise PermissionError
+
+    monkeypatch.setattr("tasks.vitals.archives.shutil.rmtree", refused)
+    assert archives.clean_archive(SYSTEM, days=90).problems == {"days not removed": 1}
+    assert removed(drop.clinic.tenant_id, "archive.clean_failed") == [(day.name, {"files_left": 1})]
 
 
 @pytest.mark.store
@@ -77,7 +123,7 @@ def test_days_past_the_limit_go_and_nothing_else(drop: Drop) -> None:
 def test_a_retention_of_no_days_is_refused(drop: Drop, number: int) -> None:
     [today] = days(drop, 0)
     with pytest.raises(InvalidError):
-        archives.clean_archive(days=number)
+        archives.clean_archive(SYSTEM, days=number)
     assert today.exists()
 
 

@@ -1,8 +1,8 @@
-"""Partitions made ahead and watched, counts of past minutes removed, and who is told of a silent device."""
+"""Partitions made ahead and watched, counts of past minutes removed, and who is told of silent and doubtful devices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from models.kernel.settings import settings
 MONTHS_BACK, MONTHS_AHEAD = 25, 3
 """Readings come as late as two years by default; a month made ahead is one nobody waits for."""
 RATES_KEPT = timedelta(days=1)
+MOST_IN_A_MAIL = 50
 PARTITIONED = {"vital_sign": "recorded_at", "device_activity": "at"}
 
 
@@ -25,6 +26,15 @@ class Silent:
     device_id: int
     code: str
     minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A device whose day has findings: rule to by how much, in words without a patient's value."""
+
+    device_id: int
+    code: str
+    findings: Mapping[str, str]
 
 
 def make_partitions(session: Session, *, back: int = MONTHS_BACK, ahead: int = MONTHS_AHEAD) -> int:
@@ -93,11 +103,31 @@ def tell_of_silence(session: Session, tenant_id: int, actor: Actor, *, now: date
     return silent, bool(to)
 
 
+def tell_of_doubtful(session: Session, tenant_id: int, actor: Actor, day: date, doubtful: Sequence[Doubtful]) -> bool:
+    """One mail about these devices and that day; whether there was anybody to tell."""
+    actions = [
+        Action("device.doubtful", "device", one.device_id, {"day": day, "rules": list(one.findings)})
+        for one in doubtful
+    ]
+    record_many(session, tenant_id, actor, actions)
+    to = session.scalars(TO_TELL, {"tenant_id": tenant_id}).all()
+    if to:
+        rows = [{"device_id": one.code, "findings": list(one.findings.values())} for one in doubtful[:MOST_IN_A_MAIL]]
+        context = {"day": day.isoformat(), "count": len(doubtful), "link": _link(), "devices": rows}
+        mail = Mail("devices_doubtful", to, context)
+        publish(session, tenant_id, mail_event(tenant_id, "devices.doubtful", "devices", mail, is_ordered=False))
+    return bool(to)
+
+
 def _mail(session: Session, tenant_id: int, silent: Sequence[Silent], to: Sequence[str]) -> None:
     context = {
         "count": len(silent),
-        "link": f"{settings().base_url}/devices",
-        "devices": [{"device_id": one.code, "minutes": one.minutes} for one in silent[:50]],
+        "link": _link(),
+        "devices": [{"device_id": one.code, "minutes": one.minutes} for one in silent[:MOST_IN_A_MAIL]],
     }
     event = mail_event(tenant_id, "devices.silent", "devices", Mail("devices_silent", to, context), is_ordered=False)
     publish(session, tenant_id, event)
+
+
+def _link() -> str:
+    return f"{settings().base_url}/devices"
