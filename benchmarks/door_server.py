@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.app import create_app
 from api.vitals import doors, writer
+from deployments.launcher.garbage import collect_rarely
 from models.kernel.logs import configure_logs
 from models.vitals.stores.admission import Outcome, Request
 
@@ -44,6 +45,7 @@ def main() -> None:
     if kind == "each":
         alone = EachByItself()
         doors.writer = lambda: alone  # type: ignore[assignment,return-value] # all that the door asks of it
+    collect_rarely()
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False)
     Server(config).run(sockets=[sock])
 

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
@@ -23,6 +23,8 @@ from models.vitals.stores.admission import Outcome, Rates, Request, admit
 SWITCH_SECONDS = 0.0005
 """The writer waits for the interpreter after each statement: not for the usual 5 ms behind the requests."""
 PAUSE_SECONDS = 0.003
+IDLE_SECONDS = 0.5
+"""After that the connection goes back to the others'."""
 MOST_REQUESTS = 64
 MOST_READINGS = 2000
 """In one group: a transaction of some 50 ms."""
@@ -91,7 +93,13 @@ class DoorWriter:
     def _work(self) -> None:
         line = GroupLine()
         while True:
-            group = self._groups.get()
+            try:
+                group = self._groups.get(timeout=IDLE_SECONDS)
+            except Empty:
+                line.let_go()
+                if self._loop.is_closed():
+                    return
+                continue
             results = _write(group, self._heard, line)
             self._loop.call_soon_threadsafe(self._settle, group, results)
 

@@ -10,6 +10,8 @@ import sys
 import uvicorn
 from prometheus_client import values
 
+from api.app import create_app
+from deployments.launcher.garbage import collect_rarely
 from models.kernel.logs import configure_logs
 
 GRACEFUL_SECONDS = 10
@@ -30,9 +32,10 @@ def serve(descriptor: int, name: str) -> None:
     configure_logs()
     count_as(name)
     sock = socket.socket(fileno=descriptor)
+    app = create_app()
+    collect_rarely()
     config = uvicorn.Config(
-        "api.app:create_app",
-        factory=True,
+        app,
         log_config=None,  # as configure_logs has it
         access_log=False,  # an address may hold a token
         server_header=False,

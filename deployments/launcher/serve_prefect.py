@@ -3,7 +3,6 @@
 The repairs leave a server on PostgreSQL as it is; docs/decisions/0004 says how they were found, 0007 what a run costs.
 """
 
-import gc
 import importlib
 import json
 import runpy
@@ -18,6 +17,8 @@ import aiosqlite
 from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.utilities.schema_tools import validation
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+
+from deployments.launcher.garbage import collect_rarely
 
 
 def close_failed_cursors() -> None:
@@ -69,20 +70,13 @@ def check_schemas_once() -> None:
     validation._VALIDATOR.check_schema = check_schema
 
 
-def collect_rarely() -> None:
-    """Leave what is imported out of garbage collections, and have fewer: an eighth of the server's time a run."""
-    importlib.import_module("prefect.server.api.server")
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
-
-
 def main() -> None:
     """Serve until told to stop; the arguments are those of `prefect server start`."""
     close_failed_cursors()
     lock_at_begin()
     check_schemas_once()
-    collect_rarely()
+    importlib.import_module("prefect.server.api.server")
+    collect_rarely()  # an eighth of the server's time a run
     sys.argv = ["prefect", "server", "start", *sys.argv[1:]]
     runpy.run_module("prefect", run_name="__main__")
 

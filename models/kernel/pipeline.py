@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,11 @@ class Prepared:
     name: str
     types: str
     sql: str
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows for a statement that reads them by `json_to_recordset`: times and decimals exact, bytes as hex."""
+    return to_json(rows, bytes_mode="hex").decode()
 
 
 class Pipeline:

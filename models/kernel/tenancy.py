@@ -77,6 +77,12 @@ class GroupLine:
             raise
         self._connection = connection
 
+    def let_go(self) -> None:
+        """Give the connection back until it is needed again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
 
 def switch_tenant(session: Session, tenant_id: int, pipeline: Pipeline | None = None) -> None:
     """Write out what is pending for the tenant so far, then bind the running transaction to `tenant_id`.

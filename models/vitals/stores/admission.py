@@ -4,13 +4,12 @@ Whether a key opens the door is asked here, in the transaction that lets somethi
 process at once. The row of a device's last contact is taken first, so that its readings come in one after the other.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from models.kernel.pipeline import Pipeline
+from models.kernel.pipeline import Pipeline, as_json
 from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS
 from models.vitals.stores.gate import GATE, NOTE_CONTACT, WRITE_DOWN, Gate, heard
@@ -58,7 +57,7 @@ class Rates:
 def admit(pipeline: Pipeline, tenant_id: int, requests: Sequence[Request]) -> tuple[list[Outcome], Rates | None]:
     """Let in what may come in and write down all of it; the caller sends what waits, commits, then answers."""
     minute = max(request.received_at for request in requests).replace(second=0, microsecond=0)
-    pipeline.put(NOTE_CONTACT, tenant_id, minute, json.dumps(_contacts(requests)))
+    pipeline.put(NOTE_CONTACT, tenant_id, minute, as_json(_contacts(requests)))
     asked = [
         (index, Wanted(request.device_id, request.received_at, reading))
         for index, request in enumerate(requests)
@@ -78,7 +77,7 @@ def admit(pipeline: Pipeline, tenant_id: int, requests: Sequence[Request]) -> tu
     for request, outcome in zip(requests, outcomes, strict=True):
         if request.door == "vitals" and outcome.stored == [None]:
             outcome.status, outcome.error = 400, UNASSIGNED
-    pipeline.put(WRITE_DOWN, tenant_id, json.dumps([_activity(*each) for each in zip(requests, outcomes, strict=True)]))
+    pipeline.put(WRITE_DOWN, tenant_id, as_json([_activity(*each) for each in zip(requests, outcomes, strict=True)]))
     _hand_out(outcomes, indexes, storing.alarm(pipeline, tenant_id))
     limits = device_rate or DEVICE_RATE, tenant_rate or TENANT_RATE
     return outcomes, _rates(minute, gates.values(), int(found.tenant_readings), limits)
@@ -92,7 +91,7 @@ def _contacts(requests: Sequence[Request]) -> list[dict[str, Any]]:
             row: dict[str, Any] = {
                 "device_id": request.device_id,
                 "key_id": request.key_id,
-                "contact_at": request.received_at.isoformat(),
+                "contact_at": request.received_at,
                 "writes": request.writes,
                 "readings": len(request.readings),
             }
@@ -124,7 +123,7 @@ def _hand_out(outcomes: Sequence[Outcome], indexes: Sequence[int], stored: Seque
 def _activity(request: Request, outcome: Outcome) -> dict[str, Any]:
     is_held = len(outcome.stored) == 1 and outcome.stored[0] is not None and bool(outcome.stored[0].held)
     return {
-        "at": request.received_at.isoformat(),
+        "at": request.received_at,
         "device_id": request.device_id,
         "key_id": request.key_id,
         "ip_address": request.ip_address,

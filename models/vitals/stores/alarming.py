@@ -1,12 +1,11 @@
 """What a live reading raises; late ones were true once, and alarm nobody."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from models.alerts.stores.raising import Seen, look_at_alerts, raise_alerts
-from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.pipeline import Pipeline, Prepared, as_json
 from models.vitals.readings import Reading
 from models.vitals.rules import is_live
 
@@ -39,8 +38,8 @@ def alarm(pipeline: Pipeline, tenant_id: int, new: Sequence[New]) -> dict[int, i
     counts = raise_alerts(pipeline.session, tenant_id, [_seen(one) for one in live], standing)
     if counts:
         moments = {one.vital_sign_id: one.reading.recorded_at for one in live if one.vital_sign_id in counts}
-        rows = [{"id": id_, "recorded_at": at.isoformat(), "alerts": counts[id_]} for id_, at in moments.items()]
-        pipeline.put(COUNTED, tenant_id, json.dumps(rows), min(moments.values()), max(moments.values()))
+        rows = [{"id": id_, "recorded_at": at, "alerts": counts[id_]} for id_, at in moments.items()]
+        pipeline.put(COUNTED, tenant_id, as_json(rows), min(moments.values()), max(moments.values()))
     return counts
 
 

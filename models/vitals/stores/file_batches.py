@@ -1,6 +1,5 @@
 """Readings that came in files: of many devices of one tenant at once, stored as the devices' door stores them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.kernel.pipeline import Pipeline
+from models.kernel.pipeline import Pipeline, as_json
 from models.vitals.readings import Reading
 from models.vitals.rules import BACKFILL_DAYS, Finding
 from models.vitals.stores.gate import NOTE_CONTACT, WRITE_DOWN, heard
@@ -65,8 +64,8 @@ def store_file_readings(
         return []
     pipeline = Pipeline(session)
     minute = received_at.replace(second=0, microsecond=0)
-    pipeline.put(NOTE_CONTACT, tenant_id, minute, json.dumps(_contacts(received_at, wanted)))
-    pipeline.put(WRITE_DOWN, tenant_id, json.dumps(_activity(received_at, wanted)))
+    pipeline.put(NOTE_CONTACT, tenant_id, minute, as_json(_contacts(received_at, wanted)))
+    pipeline.put(WRITE_DOWN, tenant_id, as_json(_activity(received_at, wanted)))
     pipeline.send()
     rows = [Wanted(each.device_id, received_at, each.reading, each.findings) for each in wanted]
     fates: list[Fate] = []
@@ -90,14 +89,14 @@ def _contacts(received_at: datetime, wanted: Sequence[FileReading]) -> list[dict
     readings: dict[int, list[Reading]] = {}
     for each in wanted:
         readings.setdefault(each.device_id, []).append(each.reading)
-    common = {"contact_at": received_at.isoformat()}
+    common = {"contact_at": received_at}
     return [common | {"device_id": device_id} | heard(of, received_at) for device_id, of in readings.items()]
 
 
 def _activity(received_at: datetime, wanted: Sequence[FileReading]) -> list[dict[str, Any]]:
     """One row for each device: no key was shown and no address is known."""
     numbers = Counter(each.device_id for each in wanted)
-    common = {"at": received_at.isoformat(), "key_id": NO_KEY, "door": DOOR, "status": 200}
+    common = {"at": received_at, "key_id": NO_KEY, "door": DOOR, "status": 200}
     return [common | {"device_id": device_id, "readings": number} for device_id, number in numbers.items()]
 
 

@@ -63,7 +63,7 @@ def heard(readings: Sequence[Reading], received_at: datetime) -> dict[str, Any]:
             for name in ("battery_level", "signal_quality"):
                 if getattr(reading, name) is not None:
                     row[name] = getattr(reading, name)
-    return row | {"latest_at": latest.isoformat(), "reading_at": min(latest, received_at).isoformat()}
+    return row | {"latest_at": latest, "reading_at": min(latest, received_at)}
 
 
 GATE = Prepared(

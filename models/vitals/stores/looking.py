@@ -1,13 +1,12 @@
 """What must be known before readings are stored: whose their devices were, and what of their moments is there."""
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.pipeline import Pipeline, Prepared, as_json
 from models.vitals.readings import Reading
 from models.vitals.rules import Finding
 
@@ -88,10 +87,10 @@ LOOK = Prepared("vitals_look", LOOK_TYPES, f"SELECT {WEARERS} AS wearers, {THERE
 def places(tenant_id: int, moments: Iterable[Moment]) -> tuple[Any, ...]:
     """The values of `LOOK_TYPES`."""
     wanted = sorted(set(moments))
-    rows = [{"device_id": device_id, "recorded_at": moment.isoformat()} for device_id, moment in wanted]
+    rows = [{"device_id": device_id, "recorded_at": moment} for device_id, moment in wanted]
     times = [moment for _, moment in wanted]
     devices = sorted({device_id for device_id, _ in wanted})
-    return tenant_id, devices, json.dumps(rows), min(times, default=None), max(times, default=None)
+    return tenant_id, devices, as_json(rows), min(times, default=None), max(times, default=None)
 
 
 def look(pipeline: Pipeline, tenant_id: int, moments: Iterable[Moment]) -> Known:

@@ -1,6 +1,5 @@
 """Readings into the database: each once, corrections marked, what a rule holds kept apart."""
 
-import json
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.pipeline import Pipeline, Prepared, as_json
 from models.vitals.measures import MEASURES
 from models.vitals.rules import BACKFILL_DAYS, Finding, findings
 from models.vitals.stores.alarming import New, alarm
@@ -87,11 +86,9 @@ def put_readings(
             earlier[each.reading.content] = (vital_sign_id, 0)
             results[each.key] = Stored(vital_sign_id)
     if rows:
-        pipeline.put(INSERT, tenant_id, json.dumps(rows))
+        pipeline.put(INSERT, tenant_id, as_json(rows))
     if held:
-        pipeline.put(
-            HOLD, tenant_id, json.dumps([_held_row(each, held[each.key]) for each in wanted if each.key in held])
-        )
+        pipeline.put(HOLD, tenant_id, as_json([_held_row(each, held[each.key]) for each in wanted if each.key in held]))
     return Storing([results[each.key] for each in wanted], new)
 
 
@@ -146,18 +143,18 @@ def _row(each: Wanted, patient_id: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "device_id": each.device_id,
         "patient_id": patient_id,
-        "recorded_at": reading.recorded_at.isoformat(),
-        "received_at": each.received_at.isoformat(),
-        "content": reading.content.hex(),
+        "recorded_at": reading.recorded_at,
+        "received_at": each.received_at,
+        "content": reading.content,
         "raw": reading.raw,
     }
     for name in ("notes", "signal_quality", "battery_level", "consciousness", "supplemental_oxygen"):
         if (value := getattr(reading, name)) is not None:
             row[name] = value
     for name, measured in reading.values.items():
-        row[name] = str(measured.canonical)
+        row[name] = measured.canonical
         if measured.unit is not None:
-            row |= {f"{name}_given": str(measured.given), f"{name}_unit": measured.unit}
+            row |= {f"{name}_given": measured.given, f"{name}_unit": measured.unit}
     return row
 
 
@@ -174,9 +171,9 @@ HOLD = Prepared(
 def _held_row(each: Wanted, why: Sequence[Finding]) -> dict[str, Any]:
     return {
         "device_id": each.device_id,
-        "recorded_at": each.reading.recorded_at.isoformat(),
-        "received_at": each.received_at.isoformat(),
-        "content": each.reading.content.hex(),
+        "recorded_at": each.reading.recorded_at,
+        "received_at": each.received_at,
+        "content": each.reading.content,
         "findings": [{"field": finding.field, "rule": finding.rule} for finding in why],
         "raw": each.reading.raw,
     }
