@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.launcher import homes, postgres
@@ -15,9 +16,20 @@ from models.kernel.settings import settings
 from models.migrations.apply import prepare_roles, upgrade
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What the server's program calls itself, and the address of its superuser."""
+
+    version: str
+    superuser_url: str
+
+    def __str__(self) -> str:
+        return self.version
+
+
 @contextmanager
-def fresh_database() -> Iterator[str]:
-    """The process's settings point to a new database while the block runs; yields the server's version."""
+def fresh_database() -> Iterator[Fresh]:
+    """The process's settings point to a new database while the block runs."""
     home = homes.make_throw_away("labwire-benchmark-")
     before = dict(os.environ)
     try:
@@ -37,7 +49,7 @@ def fresh_database() -> Iterator[str]:
             owner_url = cluster.url("labwire_owner", owner)
             upgrade(owner_url)
             _point_to(home, owner_url=owner_url, app_url=cluster.url("labwire_app", app))
-            yield process_version(cluster)
+            yield Fresh(process_version(cluster), cluster.superuser_url)
             db.engine().dispose()
         finally:
             process.send_signal(signal.SIGINT)

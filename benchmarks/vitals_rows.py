@@ -3,15 +3,19 @@
 import io
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import psycopg2
+from sqlalchemy import make_url
 
 COPIED = (
     "id, recorded_at, received_at, patient_id, data_source, device_id, content, heart_rate, blood_pressure_systolic, "
     "blood_pressure_diastolic, temperature, temperature_given, temperature_unit, oxygen_saturation, tenant_id, raw"
 )
 LATER = COPIED.replace("id, recorded_at", "nextval('vital_sign_id_seq'), recorded_at + interval '500 us'", 1)
+FILLED = "labwire_filled"
 FOREIGN = ("vital_sign_tenant_id_device_id_fkey", "vital_sign_tenant_id_patient_id_fkey")
 
 
@@ -68,12 +72,34 @@ def copy(tenant_id: int, condition: str, values: Sequence[Any]) -> tuple[int, fl
         return number, seconds + time.perf_counter() - began
 
 
-def fill(tenant_id: int, number: int) -> None:
-    """So many readings of the two years before, of all devices. Their keys are made, not looked up one by one."""
-    from models.kernel.db import owner_engine
+def filled_copy(superuser_url: str, tenant_id: int, number: int) -> str:
+    """The address, for the application role, of a copy of the database in which so many readings are stored."""
+    from models.kernel import db
+    from models.kernel.settings import settings
 
+    db.engine().dispose()
+    db.owner_engine().dispose()
+    few, owner_few = settings().required("database_url"), settings().required("database_owner_url")
+    name = db.driver_url(few).database
+    with closing(psycopg2.connect(superuser_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE {FILLED} TEMPLATE "{name}" OWNER labwire_owner')
+            with closing(psycopg2.connect(_named(owner_few, FILLED))) as filled:
+                _fill(filled, tenant_id, number)
+            cursor.execute("CHECKPOINT")
+    return _named(few, FILLED)
+
+
+def _named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _fill(connection: Any, tenant_id: int, number: int) -> None:
+    """Readings of the two years before, of all devices. Their keys are made at the end, not looked up one by one."""
     columns = COPIED.replace("id, ", "", 1)
-    with _owner(tenant_id) as (cursor, commit):
+    with connection, connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE vital_sign NO FORCE ROW LEVEL SECURITY")
         for name in FOREIGN:
             cursor.execute(f"ALTER TABLE vital_sign DROP CONSTRAINT {name}")
         cursor.execute(
@@ -91,15 +117,9 @@ def fill(tenant_id: int, number: int) -> None:
                 f"REFERENCES {target} (tenant_id, id)"
             )
         cursor.execute("ALTER TABLE vital_sign FORCE ROW LEVEL SECURITY")
-        commit()
-    connection = owner_engine().raw_connection()
-    try:
-        connection.driver_connection.autocommit = True  # type: ignore[union-attr] # psycopg2's own
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE vital_sign")
-    finally:
-        connection.driver_connection.autocommit = False  # type: ignore[union-attr]
-        connection.close()
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE vital_sign")
 
 
 @contextmanager

@@ -21,6 +21,12 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Columns of ids that have a page: what they are called, its address, who may open it. An id of 0 is none."""
 
+HELD: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "instrument-results": ("Held results", "/held", ("technician", "verifier")),
+    "vitals-files": ("Held readings", "/vitals/held", BEDSIDE),
+}
+"""Where what a suite holds waits for a person: what that is called, its address, who may go there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -108,6 +114,12 @@ def _named(caller: Caller, name: str, number: int) -> Named:
         return Named(name.removesuffix("_id").replace("_", " "), number, "")
     kind, address, roles = PLACES[name]
     return Named(kind, number, f"{address}{number}" if caller.has(*roles) else "")
+
+
+def held_lists(caller: Caller, suite: str | None = None) -> list[tuple[str, str]]:
+    """Name and address of what waits for a person by the check of a suite, or of any; those the caller may open."""
+    chosen = HELD.values() if suite is None else [HELD[suite]] if suite in HELD else []
+    return [(name, address) for name, address, roles in chosen if caller.has(*roles)]
 
 
 def run_address(caller: Caller, flow_run_id: str) -> str:
