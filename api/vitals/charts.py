@@ -11,7 +11,7 @@ from api.instruments.words import duration
 from api.vitals import chart_limits, words
 from api.vitals.chart_limits import LimitLine
 from models.alerts.rules import Threshold
-from models.vitals.stores.trends import POINTS, Point
+from models.vitals.stores.trends import POINTS, Latest, Point
 
 WIDTH, HEIGHT = 420.0, 150.0
 LEFT, RIGHT, TOP, BOTTOM = 36.0, 6.0, 8.0, 20.0
@@ -85,19 +85,32 @@ class Span:
 
 
 def draw(
-    trends: Mapping[str, Sequence[Point]], span: Span, limits: Mapping[str, Sequence[Threshold]] | None = None
+    trends: Mapping[str, Sequence[Point]],
+    span: Span,
+    limits: Mapping[str, Sequence[Threshold]] | None = None,
+    latest: Mapping[str, Latest] | None = None,
 ) -> list[Chart]:
-    """A chart for each vital sign that was measured in the time, with the limits in force for the patient."""
+    """A chart for each vital sign that was measured in the time, with the limits in force for the patient.
+
+    `latest` are the last measured values; where they are not given the last points stand for them.
+    """
+    last = {name: Latest(points[-1].mean, points[-1].at) for name, points in trends.items() if points} | dict(
+        latest or {}
+    )
     charts = []
     for names in GROUPS:
         there = {name: trends[name] for name in names if trends.get(name)}
         if there:
-            charts.append(_chart(names, there, span, limits or {}))
+            charts.append(_chart(names, there, span, limits or {}, last))
     return charts
 
 
 def _chart(
-    names: Sequence[str], series: Mapping[str, Sequence[Point]], span: Span, limits: Mapping[str, Sequence[Threshold]]
+    names: Sequence[str],
+    series: Mapping[str, Sequence[Point]],
+    span: Span,
+    limits: Mapping[str, Sequence[Threshold]],
+    last: Mapping[str, Latest],
 ) -> Chart:
     name, since, until = names[0], span.since, span.until
     points = [point for one in series.values() for point in one]
@@ -113,9 +126,8 @@ def _chart(
     def upward(value: float) -> float:
         return round(TOP + (top - value) / (top - bottom) * room_up, 1)
 
-    latest = {one: seen[-1] for one, seen in series.items()}
-    said = "/".join(words.number(point.mean) for point in latest.values())
-    latest_at = max(point.at for point in latest.values())
+    said = "/".join(words.number(last[one].value) for one in series)
+    latest_at = max(last[one].at for one in series)
     unit, label = words.unit(name), TITLES.get(name) or words.label(name)
     times = sorted({point.at for point in points})
     holes = _holes(times, until, usual_least=(until - since) / POINTS)

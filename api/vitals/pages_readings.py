@@ -19,7 +19,7 @@ from models.people.stores import patients
 from models.people.stores.reads import note_read
 from models.vitals.cursors import place
 from models.vitals.stores.lists import ReadingFilter, list_readings
-from models.vitals.stores.trends import load_trends
+from models.vitals.stores.trends import load_latest, load_trends, step_between
 from models.vitals.stores.watched import list_watched
 
 PAGE_SIZE, READINGS = 25, 15
@@ -72,6 +72,8 @@ def patient_readings(
         if patient.merged_into_id is not None:
             return redirect(request, f"/vitals/patients/{patient.merged_into_id}")
         trends = load_trends(session, caller.tenant_id, patient_id, since=since, until=now)
+        step = step_between(since, now)
+        latest = load_latest(session, caller.tenant_id, patient_id, trends, step=step)
         by_measure: dict[str, list[Threshold]] = {}
         for one in in_force(session, caller.tenant_id, patient_id):
             by_measure.setdefault(one.limits.measure, []).append(one.limits)
@@ -81,7 +83,7 @@ def patient_readings(
         shown = [(found, values_of(found.row)) for found in rows]
     context = {
         "patient": patient,
-        "charts": draw(trends, Span(since, now, caller.time_zone), by_measure),
+        "charts": draw(trends, Span(since, now, caller.time_zone), by_measure, latest),
         "days": days,
         "spans": SPANS,
         "rows": shown,

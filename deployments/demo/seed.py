@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from deployments.demo.seed_vitals import seed_vitals
 from models.instruments.inputs import DepartmentInput, EntryInput, EquipmentChange, EquipmentInput, KeyInput, OrderInput
 from models.instruments.stores.catalogue_import import apply_catalogue, preview_catalogue
 from models.instruments.stores.departments import create_department
@@ -27,6 +28,7 @@ from models.people.stores.users import create_user, find_user
 
 FOLDER = Path(__file__).parent
 ADDRESS = "{name}@{slug}.example"
+MONITORED = "PAT-006"
 
 
 def main() -> None:
@@ -62,6 +64,9 @@ def _create_laboratory(data: dict[str, Any], laboratory: dict[str, str]) -> None
     if is_main:
         _equip(data, tenant_id, laboratory["slug"])
         _order(data, tenant_id, laboratory["slug"])
+        with tenant_session(tenant_id) as session:
+            nurse = ADDRESS.format(name="nurse", slug=laboratory["slug"])
+            seed_vitals(session, tenant_id, patient_code=MONITORED, nurse=nurse)
 
 
 def _equip(data: dict[str, Any], tenant_id: int, slug: str) -> None:

@@ -225,3 +225,12 @@ def test_the_charts_show_what_was_measured_and_where_nothing_was(worn: Worn) -> 
     assert "latest 120/80" in page.source
     assert "no reading for 10 h" in page.source
     assert page.source.count("<polyline") == 6, "three lines, each in two stretches"
+
+
+def test_the_latest_value_is_a_measured_one_and_what_was_corrected_counts_no_more(worn: Worn) -> None:
+    for minutes, rate in ((14, 70), (13, 250), (13, 80), (12, 190), (12, 100)):
+        sent = reading(timestamp=moment(minutes=minutes), heart_rate=rate)
+        assert worn.post(sent).status_code == 200
+    page = sit_down(worn.clinic, "nora", "nurse").get(f"/vitals/patients/{worn.patient_id}?days=30")
+    (told,) = page.of("title", id="told-heart_rate")
+    assert told.text.startswith("Heart rate: 70 to 100 /min, latest 100;")
