@@ -19,17 +19,19 @@ from pathlib import Path
 
 from benchmarks.database import fresh_database
 from benchmarks.results import Row
-from benchmarks.vitals_rows import copy, filled_copy, make_devices
+from benchmarks.vitals_rows import copy, filled_copy, make_devices, memory_mb
 from deployments.launcher.parts import ROOT
 from deployments.launcher.process import child_setup
 from models.kernel.settings import settings
 
 DEVICES = 200
 SECONDS = 8
+WARM_UP_SECONDS = 3
 ROUNDS = 3
 PROCESSES = 2
 BATCH = 100
 STORED = 10_000_000
+MOST_MB = 300
 INSERT = """
 \\set n random(1, 1000000000)
 \\set device random(1, 200)
@@ -93,7 +95,8 @@ def measure() -> list[Row]:
         tenant_id, keys = make_devices("BENCH", DEVICES)
         filled_url = filled_copy(fresh.superuser_url, tenant_id, STORED)
         print(f"{STORED:,} readings stored in a copy", flush=True)
-        found = {name: statistics.median(values) for name, values in _rounds(tenant_id, keys, filled_url).items()}
+        rounds = _rounds(tenant_id, keys, filled_url)
+        found = {name: statistics.median(values) for name, values in rounds.items()}
     name = "pgbench, single-row inserts, 16 clients"
     inserts, single = found["inserts"], found["64"]
     return [
@@ -108,6 +111,7 @@ def measure() -> list[Row]:
             *(f"vitals: batches of {BATCH}", found["batch"], "readings/s"),
             *("COPY of the same rows", found["copy"], ">= 0.15"),
         ),
+        Row("vitals: growth of an API process", max(rounds["grown"]), "MB", "the promise", MOST_MB, "<= 1.0"),
         Row(f"vitals: POST, {STORED:,} stored", found["64 filled"], "/s", "the same with few", single, ">= 0.9"),
         Row(
             *(f"vitals: batches of {BATCH}, {STORED:,} stored", found["batch filled"], "readings/s"),
@@ -121,18 +125,17 @@ def _rounds(tenant_id: int, keys: Sequence[str], filled_url: str) -> dict[str, l
     found: dict[str, list[float]] = defaultdict(list)
     for number in range(1, ROUNDS + 1):
         found["inserts"].append(_pgbench())
-        with _servers("group") as port:
+        with _servers("group", keys, grown=found["grown"]) as port:
             first = _wrk(port, keys, 16)
             found["16"].append(first.rate)
             found["p99"].append(first.p99)
             found["64"].append(_wrk(port, keys, 64).rate)
             began = datetime.now(UTC)
             found["batch"].append(BATCH * _wrk(port, keys, 16, BATCH).rate)
-        with _servers("group", filled_url) as port:
-            _wrk(port, keys, 16)
+        with _servers("group", keys, filled_url) as port:
             found["64 filled"].append(_wrk(port, keys, 64).rate)
             found["batch filled"].append(BATCH * _wrk(port, keys, 16, BATCH).rate)
-        with _servers("each") as port:
+        with _servers("each", keys) as port:
             found["each"].append(_wrk(port, keys, 64).rate)
         rows, seconds = copy(tenant_id, "received_at >= %s AND data_source = 'device' LIMIT 100000", [began])
         found["copy"].append(rows / seconds)
@@ -158,8 +161,13 @@ def _pgbench() -> float:
 
 
 @contextmanager
-def _servers(kind: str, database_url: str | None = None) -> Iterator[int]:
-    """Processes that share a port; on another database where one is named."""
+def _servers(
+    kind: str, keys: Sequence[str], database_url: str | None = None, grown: list[float] | None = None
+) -> Iterator[int]:
+    """Processes that share a port; on another database where one is named. `grown` takes the MB that each grew by.
+
+    Each has opened its connections and heard of every key: what follows a start is not measured.
+    """
     more = {"LABWIRE_DATABASE_POOL_SIZE": "20"} | ({"LABWIRE_DATABASE_URL": database_url} if database_url else {})
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -184,7 +192,11 @@ def _servers(kind: str, database_url: str | None = None) -> Iterator[int]:
             assert process.stdout is not None
             if process.stdout.readline() != b"ready\n":
                 raise RuntimeError("the API did not start")
+        _wrk(port, keys, 16, seconds=WARM_UP_SECONDS)
+        before = [memory_mb(process.pid)[0] for process in running]
         yield port
+        if grown is not None:
+            grown += [memory_mb(process.pid)[1] - then for process, then in zip(running, before, strict=True)]
     finally:
         for process in running:
             process.terminate()
@@ -193,18 +205,18 @@ def _servers(kind: str, database_url: str | None = None) -> Iterator[int]:
         sock.close()
 
 
-def _wrk(port: int, keys: Sequence[str], connections: int, batch: int = 1) -> Load:
+def _wrk(port: int, keys: Sequence[str], connections: int, batch: int = 1, seconds: int = SECONDS) -> Load:
     threads = 2
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         # times go on from call to call, as a device's do, so that nothing is a repetition
         values = {"start": int(time.time()) - 60, "threads": threads, "batch": batch}
         script.write(LUA.format(keys=", ".join(json.dumps(key) for key in keys), **values))
         script.flush()
-        line = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{SECONDS}s", "--timeout", "10s", "-s"]
+        line = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds}s", "--timeout", "10s", "-s"]
         done = subprocess.run(
             [*line, script.name, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True
         )
     found = re.search(r"RESULT (\d+) (\d+) (\d+) ([0-9.]+)", done.stdout)
     if found is None or found[2] != "0" or found[3] != "0":
         raise RuntimeError(done.stdout + done.stderr)
-    return Load(int(found[1]) / SECONDS, float(found[4]))
+    return Load(int(found[1]) / seconds, float(found[4]))

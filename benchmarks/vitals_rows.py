@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -17,6 +18,13 @@ COPIED = (
 LATER = COPIED.replace("id, recorded_at", "nextval('vital_sign_id_seq'), recorded_at + interval '500 us'", 1)
 FILLED = "labwire_filled"
 FOREIGN = ("vital_sign_tenant_id_device_id_fkey", "vital_sign_tenant_id_patient_id_fkey")
+
+
+def memory_mb(pid: int) -> tuple[float, float]:
+    """What a process has resident now, and the most it ever had."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    now, most = (float(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, most
 
 
 def make_devices(prefix: str, number: int) -> tuple[int, list[str]]:
