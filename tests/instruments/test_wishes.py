@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from api.instruments import runs
 from api.instruments.runs import Wishes, parameters_of
 from models.kernel.errors import RefusedError, RetryableError
 from models.kernel.settings import settings
@@ -55,7 +54,7 @@ def test_what_a_run_is_told(wishes: dict[str, set[int]], parameters: dict[str, o
 def test_two_hundred_wishes_of_one_moment_become_two_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, is_over = Asked(), threading.Event()
     slot = SimpleNamespace(time=time.time, sleep=lambda seconds: is_over.wait(60))  # until all of them are there
-    monkeypatch.setattr(runs, "time", slot)
+    monkeypatch.setattr(f"{Wishes.__module__}.time", slot)
     wishes = Wishes(asked, slot_seconds=0.3)
     wishes.add("submit-assignments", "alpha", [1])
     asked.wait(1)  # the first goes at once
