@@ -1,6 +1,7 @@
 """What devices may ask, as documented: one reading, several, how they stand. Every answer comes after the commit."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ MOST_READINGS = 1000
 """Of one batch."""
 
 LIMITS = Limits()
+log = logging.getLogger(__name__)
 _writer: DoorWriter | None = None
 
 
@@ -153,6 +155,8 @@ async def _visit(request: HttpRequest, door: str) -> Visit | Response:
     is_known, known = remembered(key)
     if not is_known:
         known = await run_in_threadpool(look_up, key)
+        if known is None:  # told once in UNKNOWN_SECONDS, counted each time
+            log.warning("unknown device key at the door %s, from %s", door, client_address(request))
     if known is None:
         UNKNOWN_KEYS.inc()
         return _error(401, "Invalid API key")

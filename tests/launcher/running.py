@@ -98,13 +98,11 @@ class RunningHub:
         assert self.launcher.poll() is None, (self.state_dir.parent / "up.out").read_text()
         return time.monotonic() - began
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """The launcher's exit code after the signal, and the seconds it took."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """The launcher's exit code after the signal."""
         assert self.launcher is not None
-        began = time.monotonic()
         self.launcher.send_signal(number)
-        code = self.launcher.wait(60)
-        return code, time.monotonic() - began
+        return self.launcher.wait(60)
 
     def status(self) -> dict[str, Any]:
         """What `labwire status --json` answers."""

@@ -26,7 +26,7 @@ def outside_hub(database: Database, tmp_path: Path) -> Iterator[RunningHub]:
     }
     with running_hub(tmp_path, settings) as hub:
         yield hub
-        assert hub.stop()[0] == 0
+        assert hub.stop() == 0
 
 
 def test_an_outside_database_a_named_pool_and_two_api_processes(outside_hub: RunningHub) -> None:

@@ -119,7 +119,7 @@ def hub(debian: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         settings[name] = _address(url, schemes[name.removeprefix("LABWIRE_")])
     with running_hub(root, settings, ("--demo",)) as running:
         yield running
-        assert running.stop()[0] == 0
+        assert running.stop() == 0
 
 
 def _tables(debian: Server, database: str) -> set[object]:

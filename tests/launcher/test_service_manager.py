@@ -54,5 +54,5 @@ def test_the_hub_reports_ready_and_stopping(tmp_path: Path) -> None:
     notify = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
     with _listener(tmp_path / "notify") as channel, running_hub(tmp_path, notify) as hub:
         assert channel.recv(1000).startswith(b"READY=1")
-        assert hub.stop()[0] == 0
+        assert hub.stop() == 0
         assert channel.recv(1000) == b"STOPPING=1"

@@ -1,5 +1,6 @@
 """The simulated analyser keeps to the documented interface and takes nothing else."""
 
+import calendar
 import json
 import ssl
 import time
@@ -26,6 +27,7 @@ def without(name: str) -> dict[str, Any]:
 
 
 def test_the_documented_exchange(instrument: SimulatedInstrument, client: httpx.Client) -> None:
+    began = int(time.time())
     queued = client.post("/api/queue", json=DOCUMENTED)
     assert (queued.status_code, queued.json()) == (200, {"id": 12345, "status": "queued", "queuePosition": 1})
     result = client.get("/api/results/12345").json()
@@ -40,7 +42,7 @@ def test_the_documented_exchange(instrument: SimulatedInstrument, client: httpx.
         "remarks": "",
         "qualityControl": "Passed",
     }
-    assert abs(time.mktime(time.strptime(completed_at, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone - time.time()) < 5
+    assert began <= calendar.timegm(time.strptime(completed_at, "%Y-%m-%dT%H:%M:%SZ")) <= time.time()
     status = client.get("/api/status").json()
     assert status == {"status": "online", "queueLength": 0, "lastCalibration": "2025-11-10T08:00:00Z"}
 
@@ -234,7 +236,9 @@ def test_answers_do_not_wait_for_a_delayed_acknowledgement(
     instrument: SimulatedInstrument, client: httpx.Client
 ) -> None:
     client.get("/api/status")
-    began = time.perf_counter()
-    for _ in range(10):
+    seconds = []
+    for _ in range(20):
+        began = time.perf_counter()
         client.get("/api/status")
-    assert time.perf_counter() - began < 0.3  # 40 ms each where the sockets lack TCP_NODELAY
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.04  # without TCP_NODELAY not one is quicker, however quick the machine

@@ -103,7 +103,7 @@ def test_late_answers(instrument: SimulatedInstrument, client: httpx.Client) -> 
     assert queue(client).status_code == 200
     instrument.faults.set("latency_ms", 200, times=1)
     assert client.get("/api/status").status_code == 200
-    assert 0.4 <= time.perf_counter() - began < 1
+    assert time.perf_counter() - began >= 0.4
 
 
 def test_latency_starts_after_the_order_has_taken_effect(instrument: SimulatedInstrument) -> None:
@@ -201,7 +201,7 @@ def test_finished_results_are_pushed_until_taken(instrument: SimulatedInstrument
     instrument.options.push_token = "push-token"
     instrument.faults.set("push_twice", times=1)
     pulled = result(client)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while instrument.journal.count("pushed") < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     door.shutdown()

@@ -114,7 +114,7 @@ def test_a_late_answer(mailbox: Mailbox) -> None:
     began = time.perf_counter()
     with smtp(mailbox) as connection:
         connection.send_message(letter())
-    assert 0.3 <= time.perf_counter() - began < 2
+    assert time.perf_counter() - began >= 0.3
 
 
 def test_starttls_and_login_are_demanded(tmp_path: Path, certificate: tuple[Path, Path], trust: ssl.SSLContext) -> None:

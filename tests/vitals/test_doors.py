@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.vitals import doors
 from models.kernel.audit import SYSTEM
 from models.kernel.tenancy import tenant_session
 from models.vitals.stores.keys import list_keys, revoke_key
@@ -224,7 +225,9 @@ def test_a_device_of_nobodys_is_refused(clinic: Clinic) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "Device not assigned to patient")
 
 
-def test_the_rate_limit_answers_429_with_what_is_left(clinic: Clinic) -> None:
+def test_the_rate_limit_answers_429_with_what_is_left(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    monkeypatch.setattr(doors, "utc_now", lambda: now)  # all in the same minute
     device_id = clinic.device("DEV001", clinic.patient(), rate_per_minute=2)
     key = clinic.key(device_id)
     answers = [clinic.post(key, reading(heart_rate=70 + n)) for n in range(3)]

@@ -120,9 +120,10 @@ def test_what_is_being_written_is_left_alone(tmp_path: Path, monkeypatch: pytest
     fresh = tmp_path / "fresh.json"
     fresh.write_text("{}")
     os.utime(fresh, (1, 1))  # as rsync and scp -p set it: says nothing
+    now = fresh.lstat().st_ctime + 0.1
+    monkeypatch.setattr(time, "time", lambda: now)
     assert list(waiting(place)) == []
-    settled = time.time() + inbox.SETTLED_SECONDS + 0.1
-    monkeypatch.setattr(time, "time", lambda: settled)
+    now += inbox.SETTLED_SECONDS
     assert list(waiting(place)) == [fresh]
     with fresh.open("a"):
         assert list(waiting(place)) == []
