@@ -6,11 +6,11 @@ The launcher holds the socket, so that while an API process is restarted callers
 import os
 import socket
 import sys
+from importlib import import_module
 
 import uvicorn
 from prometheus_client import values
 
-from api.app import create_app
 from deployments.launcher.garbage import collect_rarely
 from models.kernel.logs import configure_logs
 
@@ -32,7 +32,7 @@ def serve(descriptor: int, name: str) -> None:
     configure_logs()
     count_as(name)
     sock = socket.socket(fileno=descriptor)
-    app = create_app()
+    app = import_module("api.app").create_app()  # imported now: a counter's file has the name it had when it was made
     collect_rarely()
     config = uvicorn.Config(
         app,

@@ -228,8 +228,9 @@ def test_the_charts_show_what_was_measured_and_where_nothing_was(worn: Worn) -> 
 
 
 def test_the_latest_value_is_a_measured_one_and_what_was_corrected_counts_no_more(worn: Worn) -> None:
-    for minutes, rate in ((14, 70), (13, 250), (13, 80), (12, 190), (12, 100)):
-        sent = reading(timestamp=moment(minutes=minutes), heart_rate=rate)
+    earliest, earlier, last = (moment(minutes=minutes) for minutes in (14, 13, 12))
+    for at, rate in ((earliest, 70), (earlier, 250), (earlier, 80), (last, 190), (last, 100)):
+        sent = reading(timestamp=at, heart_rate=rate)
         assert worn.post(sent).status_code == 200
     page = sit_down(worn.clinic, "nora", "nurse").get(f"/vitals/patients/{worn.patient_id}?days=30")
     (told,) = page.of("title", id="told-heart_rate")
