@@ -9,7 +9,10 @@ from sqlalchemy import text
 
 from api.vitals import doors, keys
 from api.vitals.keys import UNKNOWN_KEYS
-from models.kernel.tenancy import owner_session
+from models.kernel.audit import SYSTEM
+from models.kernel.tenancy import owner_session, tenant_session
+from models.vitals.schemas import WearerIn
+from models.vitals.stores.devices import assign_patient
 from tests.api.helpers import client
 from tests.vitals.conftest import Clinic, Worn
 from tests.vitals.test_doors import moment, reading
@@ -116,6 +119,24 @@ def test_a_timestamp_without_offset_is_in_the_devices_zone_and_without_one_refus
     assert (refused.status_code, "needs an offset" in refused.json()["error"]) == (400, True)
     named = clinic.post(nowhere, {"device_id": "NOWHERE", "readings": [bad]}, BATCH)
     assert (named.status_code, [one["field"] for one in named.json()["errors"]]) == (400, ["timestamp"])
+
+
+def test_from_when_a_device_is_taken_off_its_readings_are_nobodys(worn: Worn) -> None:
+    with tenant_session(worn.clinic.tenant_id) as session:
+        since = datetime.now(UTC) - timedelta(hours=1)
+        assign_patient(session, worn.clinic.tenant_id, SYSTEM, worn.device_id, WearerIn(patient_id=None, since=since))
+    assert worn.post(reading(timestamp=moment(minutes=61))).status_code == 200
+    answer = worn.post(reading(timestamp=moment(minutes=59)))
+    assert (answer.status_code, answer.json()["error"]) == (400, "Device not assigned to patient")
+    assert len(worn.clinic.rows("SELECT 1 FROM vital_sign")) == 1
+
+
+def test_a_batch_has_at_most_a_thousand_readings(worn: Worn) -> None:
+    start = datetime.now(UTC) - timedelta(days=1)
+    many = [{"timestamp": (start + timedelta(seconds=n)).isoformat(), "heart_rate": 70} for n in range(1001)]
+    refused = worn.post({"device_id": "DEV001", "readings": many}, BATCH)
+    assert (refused.status_code, refused.json()["error"]) == (400, "readings must be at most 1000")
+    assert worn.post({"device_id": "DEV001", "readings": many[1:]}, BATCH).json()["processed"] == 1000
 
 
 @pytest.mark.usefixtures("one_minute")
