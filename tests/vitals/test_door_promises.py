@@ -131,6 +131,14 @@ def test_from_when_a_device_is_taken_off_its_readings_are_nobodys(worn: Worn) ->
     assert len(worn.clinic.rows("SELECT 1 FROM vital_sign")) == 1
 
 
+def test_a_reading_of_a_batch_that_names_another_device_is_not_taken(worn: Worn) -> None:
+    worn.clinic.device("DEV002", worn.patient_id)
+    readings = [reading(), reading(device_id="DEV002", timestamp=moment(minutes=2)), reading(device_id=None)]
+    answer = worn.post({"device_id": "DEV001", "readings": readings}, BATCH).json()
+    assert [(one["index"], one["field"]) for one in answer["errors"]] == [(1, "device_id"), (2, "device_id")]
+    assert [row.device_id for row in worn.clinic.rows("SELECT device_id FROM vital_sign")] == [worn.device_id]
+
+
 def test_a_batch_has_at_most_a_thousand_readings(worn: Worn) -> None:
     start = datetime.now(UTC) - timedelta(days=1)
     many = [{"timestamp": (start + timedelta(seconds=n)).isoformat(), "heart_rate": 70} for n in range(1001)]

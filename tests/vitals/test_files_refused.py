@@ -226,3 +226,14 @@ def test_an_inbox_that_is_set_and_not_there_is_told_of(drop: Drop, monkeypatch: 
     settings.cache_clear()
     with pytest.raises(ConfigError):
         drop.run()
+
+
+def test_an_inbox_that_is_a_link_is_not_opened(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop.put("x.json", reading())
+    link = drop.base / "link"
+    link.symlink_to(drop.inbox)
+    monkeypatch.setenv("LABWIRE_IOT_INBOX_DIR", str(link))
+    settings.cache_clear()
+    with pytest.raises(ConfigError):
+        drop.run()
+    assert drop.names("inbox") == ["x.json"]
