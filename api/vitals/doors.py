@@ -17,7 +17,7 @@ from api.runs import deliver_now
 from api.security import client_address
 from api.vitals.keys import UNKNOWN_KEYS, look_up, remembered
 from api.vitals.limits import Limits
-from api.vitals.writer import DoorWriter
+from api.vitals.writer import TOO_MANY, DoorWriter
 from models.kernel.clock import utc_now
 from models.kernel.errors import InvalidError
 from models.kernel.tenancy import tenant_session
@@ -86,7 +86,7 @@ async def submit(request: HttpRequest) -> Response:
         return full
     outcome = await visit.admit(reading)
     if outcome.status != 200:
-        return _refused(outcome)
+        return _turned_away(visit, outcome)
     (stored,) = outcome.stored
     return _single(visit, reading, stored)
 
@@ -117,7 +117,7 @@ async def submit_batch(request: HttpRequest) -> Response:
         return _refused(await visit.admit(refused=(400, "No acceptable reading")), errors=errors, total=len(items))
     outcome = await visit.admit(*good.values())
     if outcome.status != 200:
-        return _refused(outcome)
+        return _turned_away(visit, outcome)
     return _several(visit, len(items), dict(zip(good, outcome.stored, strict=True)), errors)
 
 
@@ -137,7 +137,7 @@ def writer() -> DoorWriter:
     """The writer of this process's loop."""
     global _writer  # one a process, made when it is first needed
     if _writer is None or not _writer.is_of(asyncio.get_running_loop()):
-        _writer = DoorWriter(LIMITS.hear)
+        _writer = DoorWriter(LIMITS.hear, _is_full)
     return _writer
 
 
@@ -190,11 +190,21 @@ def _parsed(items: list[Any], texts: list[str], visit: Visit) -> tuple[dict[int,
     return good, errors
 
 
+def _is_full(tenant_id: int, request: Request) -> bool:
+    return LIMITS.exceeded(tenant_id, request.device_id, request.received_at) is not None
+
+
+def _turned_away(visit: Visit, outcome: Outcome) -> Response:
+    if outcome.status != 429:
+        return _refused(outcome)
+    return _full(visit) or _error(429, outcome.error or "", {"Retry-After": "1"})  # the minute is over
+
+
 def _full(visit: Visit) -> Response | None:
     exceeded = LIMITS.exceeded(visit.key.tenant_id, visit.key.device_id, visit.received_at)
     if exceeded is None:
         return None
-    return _error(429, "Too many readings", {**exceeded.headers, "Retry-After": str(exceeded.reset_seconds)})
+    return _error(*TOO_MANY, {**exceeded.headers, "Retry-After": str(exceeded.reset_seconds)})
 
 
 def _headers(visit: Visit) -> dict[str, str]:

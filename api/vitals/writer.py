@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -29,6 +29,8 @@ MOST_REQUESTS = 64
 MOST_READINGS = 2000
 """In one group: a transaction of some 50 ms."""
 
+TOO_MANY = 429, "Too many readings"
+
 log = structlog.get_logger(__name__)
 
 
@@ -42,12 +44,16 @@ class _Waiting:
 class DoorWriter:
     """Started with the first request; `heard` is told the rates of each tenant after each commit.
 
+    `is_full` is asked when a request's turn comes: what was let wait may be too much by then, and is only written down.
+
     A group costs nearly the same whether it lets in one or twenty, so the next one waits for as many requests as were
     there during the last, though not for long: a device that sends alone waits for nobody.
     """
 
-    def __init__(self, heard: Callable[[int, Rates], None]) -> None:
-        self._heard = heard
+    def __init__(
+        self, heard: Callable[[int, Rates], None], is_full: Callable[[int, Request], bool] | None = None
+    ) -> None:
+        self._heard, self._is_full = heard, is_full
         self._waiting: deque[_Waiting] = deque()
         self._expected = 1
         self._is_writing = False
@@ -86,9 +92,15 @@ class DoorWriter:
         group: list[_Waiting] = []
         readings = 0
         while self._waiting and len(group) < MOST_REQUESTS and readings < MOST_READINGS:
-            group.append(self._waiting.popleft())
+            group.append(self._unless_full(self._waiting.popleft()))
             readings += len(group[-1].request.readings)
         return group
+
+    def _unless_full(self, waiting: _Waiting) -> _Waiting:
+        request = waiting.request
+        if self._is_full is None or not request.readings or not self._is_full(waiting.tenant_id, request):
+            return waiting
+        return replace(waiting, request=replace(request, readings=(), refused=TOO_MANY))
 
     def _work(self) -> None:
         line = GroupLine()
