@@ -82,8 +82,8 @@ async def submit(request: HttpRequest) -> Response:
         return _refused(await visit.admit(refused=refusal.answer))
     except InvalidError as error:
         return _refused(await visit.admit(refused=(400, str(error))))
-    if (full := _full(visit)) is not None:
-        return full
+    if _full(visit) is not None:
+        return _turned_away(visit, await visit.admit(refused=TOO_MANY))
     outcome = await visit.admit(reading)
     if outcome.status != 200:
         return _turned_away(visit, outcome)
@@ -110,8 +110,8 @@ async def submit_batch(request: HttpRequest) -> Response:
         return _refused(await visit.admit(refused=refusal.answer))
     except InvalidError as error:
         return _refused(await visit.admit(refused=(400, str(error))))
-    if (full := _full(visit)) is not None:
-        return full
+    if _full(visit) is not None:
+        return _turned_away(visit, await visit.admit(refused=TOO_MANY))
     good, errors = _parsed(items, texts, visit)
     if not good:
         return _refused(await visit.admit(refused=(400, "No acceptable reading")), errors=errors, total=len(items))

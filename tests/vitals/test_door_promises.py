@@ -151,6 +151,8 @@ def test_a_batch_has_at_most_a_thousand_readings(worn: Worn) -> None:
 def test_a_device_may_send_no_more_after_a_restart_than_before(clinic: Clinic) -> None:
     key = clinic.key(clinic.device("DEV001", clinic.patient(), rate_per_minute=2))
     assert [clinic.post(key, reading(heart_rate=70 + n)).status_code for n in range(3)] == [200, 200, 429]
+    [refused] = clinic.rows("SELECT status, error, readings FROM device_activity WHERE status = 429")
+    assert (refused.error, refused.readings) == ("Too many readings", 0)
     doors.LIMITS.forget()
     assert [clinic.post(key, reading(heart_rate=80 + n)).status_code for n in range(3)] == [200, 429, 429]
 
