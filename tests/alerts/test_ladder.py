@@ -123,7 +123,7 @@ def test_only_emergency_reads_who_it_is_and_nobody_a_value(clinic: Clinic) -> No
     clinic.reads(heart_rate=153)
     clinic.later(hours=1)
     assert [mail["patient"] for mail in clinic.mails()] == ["", "", "Jo Doe (P1)"]
-    payloads = [row.payload for row in clinic.rows("SELECT payload FROM outbox_event")]
+    payloads = [row.payload for row in clinic.rows("SELECT payload FROM outbox_event")]  # base64 has any word
     raw = str(
         [{name: told for name, told in one.items() if name != "secrets"} for one in payloads]
     )  # base64 has any word
