@@ -96,6 +96,43 @@ class Settings(BaseSettings):
     iot_file_owners: str = ""
     """Comma-separated users whose files are taken besides the hub's own and those of a folder's owner."""
 
+    radiology_storage: Literal["filesystem", "s3"] = "filesystem"
+    """Where new images are kept; every object knows where it lies, so a change moves nothing by itself."""
+    media_root: Path | None = None
+    """The filesystem's root, `<tenant slug>/radiology/` each, and of uploads on their way; left out: `media` in the
+    state folder. With several machines it must be one file system for all of them."""
+    aws_access_key_id: str = ""
+    aws_secret_access_key: SecretStr | None = None
+    aws_storage_bucket_name: str = ""
+    aws_s3_region_name: str = "us-east-1"
+    aws_s3_endpoint_url: str = ""
+    """Of MinIO or another compatible store; empty: AWS."""
+    aws_s3_use_ssl: bool = True
+    """False: also an endpoint of http:// is spoken to."""
+    aws_s3_custom_domain: str = ""
+    """The host that browsers fetch images from by signed address; empty: the endpoint's."""
+    radiology_largest_mb: int = Field(default=4096, ge=1)
+    """Of one file."""
+    radiology_inbox_dir: Path | None = None
+    """Where studies are dropped as folders or ZIP files, `<tenant slug>/` each; left out: `radiology/inbox` in the
+    state folder."""
+    radiology_signed_urls: bool = True
+    """Addresses of viewer and images let their bearer in until they expire; False: they ask for a sign-in."""
+    radiology_url_seconds: int = Field(default=3600, ge=30, le=86_400)
+    radiology_cors_origins: str = ""
+    """Comma-separated origins of another OHIF that may read /dicom-web/ (`https://viewer.example.org`)."""
+    ohif_viewer_url: str = "/viewer/"
+    """Our own OHIF, another one's address, or empty for the light viewer."""
+    ohif_dir: Path | None = None
+    """Where our OHIF's files lie; left out: where set-up put them."""
+    upload_remind_hours: float = Field(default=24, gt=0)
+    upload_expire_days: float = Field(default=7, gt=0)
+    """After so long without a byte an upload that is not complete is told of, and given up."""
+    image_parsers: int = Field(default=2, ge=1)
+    """Processes that read image files, of each process that receives some."""
+    image_parser_memory_mb: int = Field(default=1024, ge=256)
+    image_parser_seconds: float = Field(default=20, gt=0)
+
     operator_mail: str = ""
     """Comma-separated addresses that are told of failed runs; empty: nobody."""
     operator_tenant: str = ""
@@ -139,6 +176,16 @@ class Settings(BaseSettings):
     def iot_archive(self) -> Path:
         """The folder they are kept in; beside the inbox where nothing else is said."""
         return (self.iot_archive_dir or self.iot_inbox.parent / "archive").expanduser().absolute()
+
+    @property
+    def media(self) -> Path:
+        """The root of images on the filesystem."""
+        return (self.media_root or self.state_dir / "media").expanduser().absolute()
+
+    @property
+    def radiology_inbox(self) -> Path:
+        """The folder studies are dropped into."""
+        return (self.radiology_inbox_dir or self.state_dir / "radiology" / "inbox").expanduser().absolute()
 
     @property
     def base_url(self) -> str:

@@ -25,6 +25,8 @@ CLINICAL = ("technician", "verifier", "doctor", "nurse", "radiology_technician",
 """Roles that may see patients; an administrator runs the installation and does not."""
 BEDSIDE = ("technician", "doctor", "nurse")
 """Who reads and enters vital signs, and says whose a device is (supervisors too, being technicians)."""
+RADIOLOGY = ("doctor", "radiology_technician")
+"""Who sees images and gets addresses of them. What has no order yet, the technicians alone see."""
 ALERT_TAKERS = ("doctor", "nurse", "supervisor")
 """Who acknowledges an alert, with a read-back."""
 ALERT_DECIDERS = ("doctor", "supervisor")
@@ -41,6 +43,8 @@ SCOPES = {
     "instruments:write": "Change equipment and the test catalogue",
     "vitals:read": "Read devices and vital signs",
     "vitals:write": "Change devices, enter vital signs, decide about held ones",
+    "imaging:read": "Read radiology orders, studies and images",
+    "imaging:write": "Order, upload, assign and review images",
     "people:read": "Read users and who looked at whom",
     "people:write": "Create, change and disable users",
     "results:push": "Deliver finished results of the one instrument the token is bound to",
