@@ -111,7 +111,7 @@ def test_a_merge_moves_everything_and_leaves_a_pointer(alpha: int) -> None:
     kept, gone = add(alpha, "P1"), add(alpha, "P2")
     with tenant_session(alpha) as session:
         patients.add_identifier(session, alpha, SYSTEM, gone, IdentifierIn(system="insurance", value="I-9"))
-    others = ("assignment", "device_patient", "vital_sign", "alert", "alert_threshold")
+    others = ("assignment", "device_patient", "vital_sign", "alert", "alert_threshold", "radiology_order")
     assert merge(alpha, kept, gone) == {"patient_identifier": 1, **dict.fromkeys(others, 0)}
     assert get(alpha, gone).merged_into_id == kept
     with tenant_session(alpha) as session:

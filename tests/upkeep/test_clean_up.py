@@ -61,6 +61,14 @@ KEPT = {
     "alert_threshold": "set up by people",
     "alert_policy": "set up by people",
     "alert_contact": "set up by people",
+    "radiology_order": "the record",
+    "radiology_study": "the record",
+    "radiology_series": "the record",
+    "radiology_image": "the record: nothing that was stored is deleted",
+    "image_description": "what images say, made once",
+    "series_metadata": "one row for each series",
+    "image_upload": "the record of what was sent, held and given up",
+    "viewer_grant": "the record of who was given an address",
     "alert_question": "the record: what a patient was asked and answered",
 }
 """Every table that is never pruned, or prunes itself, and why: a new table is named here or in RULES."""

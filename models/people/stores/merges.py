@@ -9,7 +9,10 @@ from models.people.schemas import MergeIn
 from models.people.stores.patients import get_patient
 from models.people.tables import Patient
 
-MOVED_TABLES = ("patient_identifier", "assignment", "device_patient", "vital_sign", "alert", "alert_threshold")
+MOVED_TABLES = (
+    *("patient_identifier", "assignment", "device_patient", "vital_sign", "alert", "alert_threshold"),
+    "radiology_order",
+)
 """Every table that refers to a patient by `patient_id`; a test compares it with the foreign keys of the database."""
 MAKE_ROOM = (
     """
