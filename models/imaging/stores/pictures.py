@@ -1,0 +1,62 @@
+"""Whose a picture is: a JPEG says nothing of patient or study, its order or its study does."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.imaging.rules import SEXES, dicom_name
+from models.imaging.stores.orders import order_row
+from models.imaging.tables import RadiologyStudy
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What a picture's wrapping says of patient and study; empty where nothing is known."""
+
+    study_uid: str | None = None
+    patient_name: str = ""
+    patient_code: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    study_description: str = ""
+    modality: str = ""
+
+
+def whose(session: Session, tenant_id: int, study_uid: str | None, order_id: int | None) -> Whose:
+    """By the study where it is there, else by the order; NotFoundError for an order that is not."""
+    row = order_row(session, tenant_id, order_id) if order_id is not None else None
+    if row is not None and row.study is not None and study_uid is None:
+        study_uid = row.study.study_uid
+    study = None
+    if study_uid is not None:
+        study = session.scalar(
+            select(RadiologyStudy).where(RadiologyStudy.tenant_id == tenant_id, RadiologyStudy.study_uid == study_uid)
+        )
+    if study is not None:
+        return Whose(
+            study_uid=study.study_uid,
+            patient_name=study.patient_name,
+            patient_code=study.patient_code,
+            patient_birth_date=study.patient_birth_date,
+            patient_sex=study.patient_sex,
+            accession_number=study.accession_number,
+            study_date=f"{study.study_date:%Y%m%d}" if study.study_date else "",
+            study_description=study.study_description,
+            modality=study.modality,
+        )
+    if row is None:
+        return Whose()
+    patient, order = row.patient, row.order
+    return Whose(
+        patient_name=dicom_name(patient.family_name, patient.given_names),
+        patient_code=patient.code,
+        patient_birth_date=f"{patient.birth_date:%Y%m%d}" if patient.birth_date else "",
+        patient_sex=SEXES.get(patient.sex, ""),
+        accession_number=order.accession_number,
+        study_date=f"{order.ordered_at:%Y%m%d}",
+        study_description=order.procedure,
+        modality=order.modality,
+    )
