@@ -1,0 +1,202 @@
+"""Uploads: declared first, complete later; held with the rule that keeps them out; listed, told of, given up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from models.imaging.ports import DICOM
+from models.imaging.rules import RULES
+from models.imaging.schemas import DeclarationIn, DeclaredImage
+from models.imaging.stores.declaring import Declaring
+from models.imaging.stores.orders import get_order
+from models.imaging.stores.pictures import whose
+from models.imaging.tables import ImageUpload, RadiologyOrder
+from models.imaging.uids import derived_uid
+from models.kernel.audit import Action, Actor, record
+from models.kernel.clock import utc_now
+from models.kernel.errors import ConflictError, InvalidError, NotFoundError
+from models.people.stores.patients import codes_of
+
+OPEN = ("declared", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFilter:
+    """Which uploads; empty: those that are open."""
+
+    state: str = ""
+    study_uid: str = ""
+    radiology_order_id: int | None = None
+
+
+def declare(session: Session, tenant_id: int, actor: Actor, given: DeclarationIn, *, user_id: int) -> list[ImageUpload]:
+    """One upload per file, in their order. The same declared again is the same upload; what is stored is told so.
+
+    ConflictError where an image UID was declared or stored with another content; InvalidError for another patient's
+    order, or a file that is declared twice.
+    """
+    order_id = _named_order(session, tenant_id, given)
+    study_uid = given.study_uid or whose(session, tenant_id, None, order_id).study_uid
+    study_uid = study_uid or derived_uid(tenant_id, "study", order_id)
+    wanted: dict[str, dict[str, Any]] = {}
+    fields: dict[str, str] = {}
+    for index, image in enumerate(given.images):
+        values = _values(tenant_id, study_uid, given, image)
+        uid = values["image_uid"]
+        if uid in wanted:
+            raise InvalidError("declared twice", field=f"images.{index}.image_uid")
+        wanted[uid] = values | {"radiology_order_id": order_id, "uploaded_by": user_id or None}
+        fields[uid] = f"images.{index}.image_uid"
+    rows = Declaring(session, tenant_id, wanted, fields).rows()
+    changes = {"uploads": [row.id for row in rows], "order": order_id}
+    record(session, tenant_id, actor, Action("image_upload.declare", "image_upload", rows[0].id, changes))
+    return rows
+
+
+def get_upload(session: Session, tenant_id: int, upload_id: int, *, lock: bool = False) -> ImageUpload:
+    """NotFoundError when the tenant has none of this id."""
+    wanted = select(ImageUpload).where(ImageUpload.tenant_id == tenant_id, ImageUpload.id == upload_id)
+    upload = session.scalar(wanted.with_for_update() if lock else wanted)
+    if upload is None:
+        raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
+    return upload
+
+
+def list_uploads(
+    session: Session, tenant_id: int, wanted: UploadFilter, *, page: int = 1, size: int = 50
+) -> tuple[Sequence[ImageUpload], int]:
+    """A page, the newest first; and how many there are."""
+    states = (wanted.state,) if wanted.state else OPEN
+    conditions = [ImageUpload.tenant_id == tenant_id, ImageUpload.state.in_(states)]
+    if wanted.study_uid:
+        conditions.append(ImageUpload.study_uid == wanted.study_uid)
+    if wanted.radiology_order_id is not None:
+        conditions.append(ImageUpload.radiology_order_id == wanted.radiology_order_id)
+    total = session.scalar(select(func.count()).select_from(ImageUpload).where(*conditions)) or 0
+    rows = select(ImageUpload).where(*conditions).order_by(ImageUpload.id.desc())
+    return session.scalars(rows.limit(size).offset((page - 1) * size)).all(), total
+
+
+def note_progress(session: Session, tenant_id: int, upload_id: int, received: int) -> None:
+    """So many bytes are here now."""
+    session.execute(
+        update(ImageUpload)
+        .where(ImageUpload.tenant_id == tenant_id, ImageUpload.id == upload_id, ImageUpload.state == "declared")
+        .values(received_bytes=received, touched_at=func.now(), reminded_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def hold(session: Session, tenant_id: int, actor: Actor, upload_id: int, rule: str) -> ImageUpload:
+    """The file is here, and a rule keeps it out: a person decides."""
+    upload = get_upload(session, tenant_id, upload_id, lock=True)
+    if upload.state in OPEN:
+        upload.state, upload.rule, upload.received_bytes = "held", rule, upload.file_size
+        upload.touched_at = utc_now()
+        session.flush()
+        changes = {"rule": rule, "source": upload.source}
+        record(session, tenant_id, actor, Action("image_upload.hold", "image_upload", upload_id, changes))
+    return upload
+
+
+def hold_new(session: Session, tenant_id: int, actor: Actor, values: Mapping[str, Any], rule: str) -> ImageUpload:
+    """The same of a file nobody declared. Once for the same bytes: sent again, it is the upload that is held."""
+    same = select(ImageUpload).where(
+        ImageUpload.tenant_id == tenant_id,
+        ImageUpload.state == "held",
+        ImageUpload.image_uid == values["image_uid"],
+        ImageUpload.checksum == values["checksum"],
+    )
+    if (there := session.scalar(same)) is not None:
+        return there
+    upload = ImageUpload(tenant_id=tenant_id, state="held", rule=rule, **values)
+    upload.received_bytes = upload.file_size
+    session.add(upload)
+    session.flush()
+    changes = {"rule": rule, "source": upload.source}
+    record(session, tenant_id, actor, Action("image_upload.hold", "image_upload", upload.id, changes))
+    return upload
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an upload ends without being stored: `discarded` by a person, `expired` by time."""
+
+    state: str
+    note: str
+    user_id: int | None = None
+
+
+def give_up(session: Session, tenant_id: int, actor: Actor, upload_id: int, ending: Ending) -> ImageUpload:
+    """End an open upload; ConflictError where it has ended."""
+    upload = get_upload(session, tenant_id, upload_id, lock=True)
+    if upload.state not in OPEN:
+        raise ConflictError(f"upload {upload_id} has ended")
+    before, upload.state, upload.ended_at = upload.state, ending.state, utc_now()
+    upload.settled_by, upload.note = ending.user_id, ending.note
+    session.flush()
+    changes = {"state": [before, ending.state], "rule": upload.rule, "received": upload.received_bytes}
+    action = Action(f"image_upload.{ending.state}", "image_upload", upload_id, changes)
+    record(session, tenant_id, actor, action)
+    return upload
+
+
+def waiting_since(session: Session, tenant_id: int, before: datetime, *, most: int = 1000) -> Sequence[ImageUpload]:
+    """Declared uploads that no byte came for since `before`, the oldest first."""
+    wanted = select(ImageUpload).where(
+        ImageUpload.tenant_id == tenant_id, ImageUpload.state == "declared", ImageUpload.touched_at < before
+    )
+    return session.scalars(wanted.order_by(ImageUpload.touched_at, ImageUpload.id).limit(most)).all()
+
+
+def reason_of(upload: ImageUpload) -> str | None:
+    """Why it is held, in words."""
+    return RULES.get(upload.rule, upload.rule) if upload.rule else None
+
+
+def _named_order(session: Session, tenant_id: int, given: DeclarationIn) -> int | None:
+    """The order that is named, or for pictures found by accession number and patient."""
+    if given.radiology_order_id is not None:
+        order = get_order(session, tenant_id, given.radiology_order_id)
+        if given.patient_id is not None and given.patient_id not in codes_of(session, tenant_id, order.patient_id):
+            raise InvalidError("is not the patient of the order", field="patient_id")
+        return order.id
+    if given.accession_number is None or given.patient_id is None:
+        return None
+    if all(image.mime_type == DICOM for image in given.images):
+        return None  # the files say it themselves
+    wanted = select(RadiologyOrder).where(
+        RadiologyOrder.tenant_id == tenant_id, RadiologyOrder.accession_number == given.accession_number
+    )
+    found = session.scalar(wanted)
+    is_theirs = found is not None and given.patient_id in codes_of(session, tenant_id, found.patient_id)
+    return found.id if found is not None and is_theirs else None
+
+
+def _values(tenant_id: int, study_uid: str, given: DeclarationIn, image: DeclaredImage) -> dict[str, Any]:
+    series_uid = image.series_uid or derived_uid(tenant_id, study_uid, "pictures")
+    declared = {
+        "patient_code": given.patient_id,
+        "accession_number": given.accession_number,
+        "study_description": given.study_description,
+        "modality": given.modality,
+        "series_number": image.series_number,
+        "series_description": image.series_description,
+        "instance_number": image.instance_number,
+    }
+    return {
+        "tenant_id": tenant_id,
+        "source": "sync",
+        "study_uid": study_uid,
+        "series_uid": series_uid,
+        "image_uid": image.image_uid or derived_uid(tenant_id, study_uid, series_uid, image.checksum),
+        "filename": image.filename,
+        "file_size": image.file_size,
+        "mime_type": image.mime_type,
+        "checksum": image.checksum,
+        "declared": {name: value for name, value in declared.items() if value not in (None, "")},
+    }

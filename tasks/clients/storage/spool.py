@@ -1,0 +1,150 @@
+"""Files on their way in, beside a tenant's images: parts are added to them, and what is complete is taken from here.
+
+`.uploads/<number>` is the file of that upload, `.uploads/tmp-…` one that belongs to the request or run that made it.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from models.kernel.errors import ConfigError, RetryableError
+from models.kernel.settings import settings
+
+FOLDER = ".uploads"
+TEMPORARY = "tmp-"
+
+
+class BusyError(RetryableError):
+    """Another connection is sending this upload."""
+
+
+class Spool:
+    """One tenant's folder of files on their way; made when it is first needed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def fresh(self) -> Path:
+        """A name for a new file; nothing is made yet."""
+        self._make()
+        return self._root / f"{TEMPORARY}{uuid4().hex}"
+
+    def of_upload(self, upload_id: int) -> Path:
+        """The file of this upload, there or not."""
+        return self._root / str(int(upload_id))
+
+    def size_of(self, upload_id: int) -> int:
+        """Bytes of the upload that are here; 0 where there are none."""
+        try:
+            return self.of_upload(upload_id).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @contextmanager
+    def opened(self, upload_id: int) -> Iterator["Growing"]:
+        """The upload's file to write to: by one writer at a time, among all processes. BusyError for the second."""
+        self._make()
+        path = self.of_upload(upload_id)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with disk_errors():
+            descriptor = os.open(path, flags, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_same = os.fstat(descriptor).st_ino == path.stat().st_ino
+            except OSError:
+                is_same = False
+            if not is_same:  # taken, or taken in and gone between the two calls
+                raise BusyError("another connection is sending this upload", retry_after_seconds=1)
+            yield Growing(path, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def keep_as(self, path: Path, upload_id: int) -> None:
+        """Make a temporary file the one of this upload, durably."""
+        with disk_errors():
+            path.replace(self.of_upload(upload_id))
+            self.sync()
+
+    def discard(self, upload_id: int) -> None:
+        """Remove the upload's file."""
+        self.of_upload(upload_id).unlink(missing_ok=True)
+
+    def numbered(self) -> dict[int, Path]:
+        """Every upload's file by its number."""
+        if not self._root.is_dir():
+            return {}
+        return {int(path.name): path for path in self._root.iterdir() if path.name.isdecimal()}
+
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove temporary files of processes that are gone; how many. Age is that of the last change."""
+        if not self._root.is_dir():
+            return 0
+        oldest, removed = time.time() - older_than_seconds, 0
+        for path in self._root.glob(f"{TEMPORARY}*"):
+            if path.lstat().st_ctime < oldest:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def sync(self) -> None:
+        """Make the folder's names durable."""
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _make(self) -> None:
+        with disk_errors():
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Growing:
+    """An upload's file in the hands of its one writer."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self._descriptor = path, descriptor
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return os.fstat(self._descriptor).st_size
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`, which lies at most at the end."""
+        view = memoryview(data)
+        with disk_errors():
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[written:], offset + written
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        with disk_errors():
+            os.fsync(self._descriptor)
+
+    def empty(self) -> None:
+        """Begin again."""
+        with disk_errors():
+            os.ftruncate(self._descriptor, 0)
+
+
+def spool_of(tenant_slug: str) -> Spool:
+    """The tenant's; on the file system of its images, so that what is complete need not be copied."""
+    return Spool(settings().media / tenant_slug / FOLDER)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """A full or failing disk is RetryableError, a folder that is not ours ConfigError."""
+    try:
+        yield
+    except PermissionError:
+        raise ConfigError("LABWIRE_MEDIA_ROOT cannot be written to") from None
+    except OSError as error:
+        raise RetryableError(f"the disk of LABWIRE_MEDIA_ROOT fails (errno {error.errno})") from None
