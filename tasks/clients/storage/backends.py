@@ -1,0 +1,28 @@
+"""Where a tenant's images lie: the backend an object names, and the one that new objects go to."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from models.imaging.ports import ObjectStorage
+from models.kernel.errors import ConfigError
+from models.kernel.settings import settings
+from tasks.clients.storage.filesystem import FilesystemStorage
+from tasks.clients.storage.keys import checked_slug
+
+
+def storage_for(backend: str, tenant_slug: str) -> ObjectStorage:
+    """The backend of this name (`filesystem`, `s3`) for one tenant; the same object each time. ConfigError."""
+    slug = checked_slug(tenant_slug)
+    if backend == "filesystem":
+        return _filesystem(settings().media, slug)
+    raise ConfigError("no such image storage: filesystem and s3 are there")
+
+
+def storage_for_new(tenant_slug: str) -> ObjectStorage:
+    """The backend that LABWIRE_RADIOLOGY_STORAGE names: where new images are put."""
+    return storage_for(settings().radiology_storage, tenant_slug)
+
+
+@lru_cache(maxsize=1024)
+def _filesystem(media: Path, slug: str) -> FilesystemStorage:
+    return FilesystemStorage(media / slug)
