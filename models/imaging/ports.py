@@ -71,6 +71,9 @@ class ObjectStorage(Protocol):
     def remove(self, key: str) -> None:
         """For `move-objects` alone, after the read-back at the other backend. No error where there is none."""
 
+    def sweep(self, *, older_than_seconds: float) -> int:
+        """Remove what puts that were interrupted so long ago left behind; never an object. How many such things."""
+
     def signed_url(self, key: str, *, seconds: int, filename: str, mime_type: str) -> str | None:
         """A GET-only address that expires; None where the backend has none, and the API signs one of its own."""
 

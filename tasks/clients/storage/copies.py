@@ -45,6 +45,14 @@ def copied_and_hashed(source: Path, target: int) -> str:
     return digest.hexdigest()
 
 
+def hashed(pieces: Iterable[bytes]) -> str:
+    """The SHA-256 of the pieces in hex."""
+    digest = new_sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def _pieces(file: FileIO, length: int | None) -> Iterator[bytes]:
     with file:
         left = length

@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import sha256 as new_sha256
 from pathlib import Path
 from uuid import uuid4
 
 from models.imaging.ports import KeyTakenError, MissingObjectError, StoredObject
 from models.kernel.errors import InvalidError
 from tasks.clients.storage import folders, tree
-from tasks.clients.storage.copies import copied_and_hashed, pieces_of, write_new
+from tasks.clients.storage.copies import copied_and_hashed, hashed, pieces_of, write_new
 from tasks.clients.storage.keys import checked_prefix, checked_range, checked_source, parts_of
 
 NOT_LINKABLE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK})
@@ -222,10 +221,9 @@ def _same(name: str, folder: int, sha256: str) -> bool:
         if failed.errno not in folders.ABSENT - {errno.ENOENT}:
             raise
         raise KeyTakenError("something that is no image lies under this key") from None
-    digest = new_sha256()
-    is_file = modes.S_ISREG(os.fstat(file).st_mode)
-    for piece in pieces_of(file, None if is_file else 0):
-        digest.update(piece)
-    if not is_file or digest.hexdigest() != sha256:
+    if not modes.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise KeyTakenError("something that is no image lies under this key")
+    if hashed(pieces_of(file, None)) != sha256:
         raise KeyTakenError("other bytes lie under this key")
     return False

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from models.kernel.errors import ConfigError, InvalidError
+from tasks.clients.storage.folders import translated
 
 LONGEST_KEY = 900
 """Bytes: with the tenant's prefix less than the 1,024 that S3 takes."""
@@ -55,10 +56,11 @@ def checked_range(start: int, length: int | None) -> None:
 
 def checked_source(source: Path, size: int) -> None:
     """InvalidError where the file to be kept is not there or is not as long as was said."""
-    try:
-        found = source.stat().st_size
-    except FileNotFoundError:
-        raise InvalidError("the file to be kept is not there", field="source") from None
+    with translated():
+        try:
+            found = source.stat().st_size
+        except FileNotFoundError:
+            raise InvalidError("the file to be kept is not there", field="source") from None
     if found != size:
         raise InvalidError("the file to be kept is not as long as was said", field="size")
 

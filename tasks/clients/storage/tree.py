@@ -10,7 +10,7 @@ from models.imaging.ports import StoredObject
 from tasks.clients.storage import folders
 from tasks.clients.storage.keys import is_key
 
-NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
+NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
 def hidden_name(unique: str) -> str:
@@ -40,10 +40,13 @@ def remove(root: Path, path: tuple[str, ...], name: str) -> None:
             return
         raise
     for depth in range(len(path), 1, -1):
-        with folders.opened(root, path[: depth - 1]) as parent:
-            if not _removed(path[depth - 1], parent):
-                return
-            os.fsync(parent)
+        try:
+            with folders.opened(root, path[: depth - 1]) as parent:
+                if not _removed(path[depth - 1], parent):
+                    return
+                os.fsync(parent)
+        except FileNotFoundError:
+            continue  # another call removed these meanwhile, and may not come to those above
 
 
 def sweep(root: Path, *, before: float) -> int:
@@ -111,9 +114,10 @@ def _file(name: str, key: str, folder: int) -> StoredObject | None:
 
 
 def _removed(name: str, parent: int) -> bool:
-    """Whether the folder was empty and is gone."""
+    """Whether the folder was empty and is gone, or was gone before."""
     try:
-        os.rmdir(name, dir_fd=parent)
+        with suppress(FileNotFoundError):
+            os.rmdir(name, dir_fd=parent)
     except OSError as failed:
         if failed.errno in NOT_EMPTY:
             return False
