@@ -152,8 +152,8 @@ class Description:
     binary VRs and the pixels stand there as `BulkDataURI`, a path that begins at `/dicom-web/studies/`.
     `bulk` maps the path behind `/bulkdata/` (`7FE00010`, `00880200/1/...`) to offset and length in the file.
     `frames` has the pieces of each frame, offset and length; of native pixels one piece.
-    `is_complete` is False where the file is compressed as a whole (deflated): then there are no offsets, and frames and
-    bulk data are asked of the parser.
+    `is_complete` is False where the file is compressed as a whole (deflated), or where its frames begin within a byte
+    or cannot be told apart: then there are no offsets, and frames and bulk data are asked of the parser.
     """
 
     metadata: bytes
@@ -182,8 +182,9 @@ class ImageParser(Protocol):
     """Reads image files in processes of its own, each bounded in memory and time.
 
     NotAnImageError for a file that is not taken. HeldError (rules `parser_died`, `parser_time`) where the process
-    ended or took too long: it has been replaced, and the file is for a person to look at. RetryableError when the pool
-    is busy for too long.
+    ended or took too long: it has been replaced, and the file is for a person to look at; so it is where the parser met
+    what it was not written for (`parser_failed`). RetryableError when the pool is busy for too long.
+    MissingObjectError where no file lies at `path`.
     """
 
     def read(self, path: Path) -> Instance | Picture:
@@ -191,6 +192,9 @@ class ImageParser(Protocol):
 
     def describe(self, path: Path) -> Description:
         """Everything but the pixels, and where they lie."""
+
+    def bulk(self, path: Path, place: str) -> bytes:
+        """The value at a path of `Description.bulk`, for files that are not complete; NotAnImageError (`bulk`)."""
 
     def wrap(self, path: Path, target: Path, wrapping: Wrapping) -> None:
         """Write the picture as a Secondary Capture to `target`, a new file; the same input gives the same bytes."""

@@ -48,6 +48,7 @@ class Walker:
         order = "<" if little else ">"
         self._tag, self._short, self._long = Struct(order + "HH"), Struct(order + "H"), Struct(order + "L")
         self._item = self._tag.pack(ITEM >> 16, ITEM & 0xFFFF)
+        self._delimiting = self._item[:2]
         self._seen = 0
 
     def dataset(self, start: int) -> list[Element]:
@@ -57,8 +58,11 @@ class Walker:
     def group(self, start: int, group: int) -> tuple[list[Element], int]:
         """The elements of one group alone, and where the next one begins."""
         found, at = [], start
-        while at + 8 <= self._source.size and self._tag.unpack_from(self._source.read(at, 12))[0] == group:
-            element, at = self._element(at, self._source.size, 0, self._implicit)
+        while at + 8 <= self._source.size:
+            header = self._source.read(at, 12)
+            if self._tag.unpack_from(header)[0] != group:
+                break
+            element, at = self._element(header, at, self._source.size, 0, self._implicit)
             found.append(element)
         return found, at
 
@@ -67,20 +71,19 @@ class Walker:
     ) -> tuple[list[Element], int]:
         found: list[Element] = []
         while at + 8 <= end:
-            group, number = self._tag.unpack_from(self._source.read(at, 12))
-            if group == 0xFFFE:
-                if closing is not None and (group << 16 | number) == closing:
+            header = self._source.read(at, 12)
+            if header.startswith(self._delimiting):
+                if closing is not None and self._item_header(header)[0] == closing:
                     return found, at + 8
                 raise RefusalError("length", "an item or a delimiter stands where an element should")
-            element, at = self._element(at, end, depth, implicit)
+            element, at = self._element(header, at, end, depth, implicit)
             found.append(element)
         if closing is not None or (depth and at != end):
             raise RefusalError("length", "an item ends within an element")
         return found, end
 
-    def _element(self, at: int, end: int, depth: int, implicit: bool) -> tuple[Element, int]:
+    def _element(self, header: bytes, at: int, end: int, depth: int, implicit: bool) -> tuple[Element, int]:
         self._count()
-        header = self._source.read(at, 12)
         group, number = self._tag.unpack_from(header)
         tag = group << 16 | number
         vr, start, length = self._header(header, at, implicit)

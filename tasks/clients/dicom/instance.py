@@ -24,15 +24,23 @@ _TEXTS = {
 }
 
 
-def instance_of(file: DicomFile) -> dict[str, Any]:
-    """The fields of `Instance` by name; RefusalError `uids` where it does not say which image it is."""
-    values = Values(file)
-    found = {keyword: values.all(tag, vr) for tag, (keyword, vr) in FIELDS.items() if tag in file.by_tag}
-    # A UID is taken with its padding alone removed: cleaned of anything else it might become another one's.
+def uids_of(file: DicomFile) -> tuple[str, str, str]:
+    """Of study, series and image; RefusalError `uids`.
+
+    Their padding alone is removed: cleaned of anything else, one might become another's.
+    """
     study, series, image = (file.uid(file.by_tag.get(tag)) for tag in (0x0020000D, 0x0020000E, 0x00080018))
     for keyword, uid in (("StudyInstanceUID", study), ("SeriesInstanceUID", series), ("SOPInstanceUID", image)):
         if not uid:
             raise RefusalError("uids", f"{keyword} is missing or is not a UID")
+    return study, series, image
+
+
+def instance_of(file: DicomFile) -> dict[str, Any]:
+    """The fields of `Instance` by name; RefusalError `uids` where it does not say which image it is."""
+    values = Values(file)
+    found = {keyword: values.all(tag, vr) for tag, (keyword, vr) in FIELDS.items() if tag in file.by_tag}
+    study, series, image = uids_of(file)
     return {
         "study_uid": study,
         "series_uid": series,

@@ -35,7 +35,7 @@ def picture_of(source: Source, kind: tuple[str, str]) -> dict[str, Any]:
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise RefusalError("pixels", f"it has more than {MOST_PIXELS} pixels")
-                exif = _exif(image.getexif())
+                exif = _exif(_exif_of(image))
                 image.verify()
     except Image.DecompressionBombError:
         raise RefusalError("pixels", f"it has more than {MOST_PIXELS} pixels") from None
@@ -44,6 +44,17 @@ def picture_of(source: Source, kind: tuple[str, str]) -> dict[str, Any]:
     if kind[0] == "JPEG" and b"\xff\xd9" not in source.read(max(0, source.size - 65_536), 65_536):
         raise RefusalError("length", "the JPEG has no end")
     return {"mime_type": kind[1], "width": width, "height": height, "exif": exif}
+
+
+def _exif_of(image: Any) -> Any:
+    """Without decoding: Pillow looks for a PNG's behind its pixels, too."""
+    if image.format == "JPEG":
+        return image.getexif()
+    from PIL.Image import Exif
+
+    exif = Exif()
+    exif.load(image.info.get("exif", b""))
+    return exif
 
 
 def _exif(given: Any) -> dict[str, Any]:

@@ -3,11 +3,20 @@
 import os
 import threading
 import weakref
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from models.imaging.ports import Instance, MissingObjectError, NotAnImageError, Picture
+from models.imaging.ports import (
+    Description,
+    Instance,
+    MissingObjectError,
+    NotAnImageError,
+    Picture,
+    Rendering,
+    Wrapping,
+)
 from models.kernel.errors import HeldError, RetryableError
 from models.kernel.settings import settings
 from tasks.clients.dicom.process import ParserProcess
@@ -45,6 +54,34 @@ class ParserPool:
             return Picture(**head["picture"])
         return Instance(**head["instance"])
 
+    def describe(self, path: Path) -> Description:
+        """Everything but the pixels, and where they lie."""
+        head, metadata = self._ask("describe", path)
+        found = head["description"]
+        return Description(
+            metadata=metadata,
+            transfer_syntax_uid=found["transfer_syntax_uid"],
+            frames=[[(start, length) for start, length in pieces] for pieces in found["frames"]],
+            bulk={place: (start, length) for place, (start, length) in found["bulk"].items()},
+            is_complete=found["is_complete"],
+        )
+
+    def pixels(self, path: Path, frame: int) -> bytes:
+        """One frame's bytes in the file's transfer syntax; little endian explicit where the file is deflated."""
+        return self._ask("pixels", path, frame)[1]
+
+    def bulk(self, path: Path, place: str) -> bytes:
+        """The value `describe` calls by this path, where there are no offsets."""
+        return self._ask("bulk", path, place)[1]
+
+    def render(self, path: Path, rendering: Rendering) -> bytes:
+        """One frame as PNG or JPEG; NotAnImageError (`no_pixels`, `frame`, `codec`) where that is not possible."""
+        return self._ask("render", path, asdict(rendering))[1]
+
+    def wrap(self, path: Path, target: Path, wrapping: Wrapping) -> None:
+        """Write the picture as a Secondary Capture to `target`, a new file; the same input gives the same bytes."""
+        self._ask("wrap", path, os.path.abspath(target), asdict(wrapping))
+
     @property
     def pids(self) -> list[int]:
         """The processes there are."""
@@ -80,6 +117,8 @@ class ParserPool:
             raise NotAnImageError(head["refused"], head["message"])
         if "failed" in head:
             raise HeldError("parser_failed", f"the file was not understood ({head['failed']})")
+        if "later" in head:
+            raise RetryableError(f"the file could not be read or written now ({head['later']})")
         if "missing" in head:
             raise MissingObjectError("the file is not there")
         return head, body

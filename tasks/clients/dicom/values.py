@@ -10,9 +10,9 @@ from tasks.clients.dicom.texts import MOST_CHARACTERS, Charset, clean
 
 MOST_VALUES = 16
 MOST_BYTES = 8 * MOST_CHARACTERS
-_NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
-_CHARSETTED = frozenset({"LO", "SH", "PN", "LT", "ST", "UC", "UT"})
-_UNSPLIT = frozenset({"LT", "ST", "UT", "UR"})
+NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+CHARSETTED = frozenset({"LO", "SH", "PN", "LT", "ST", "UC", "UT"})
+UNSPLIT = frozenset({"LT", "ST", "UT", "UR"})
 _ASCII = Charset()
 
 Value = str | int | float
@@ -24,13 +24,17 @@ class Values:
     def __init__(self, file: DicomFile) -> None:
         self._file = file
         order = "<" if file.is_little else ">"
-        self._numbers = {vr: Struct(order + letter) for vr, letter in _NUMBERS.items()}
+        self._numbers = {vr: Struct(order + letter) for vr, letter in NUMBERS.items()}
         self._charset = Charset([clean(term) for term in self._raw(file.by_tag.get(0x00080005)).split("\\")])
 
     def all(self, tag: int, vr: str) -> list[Value]:
         """Every value of the element, at most MOST_VALUES; empty where it is absent. `vr` where the file says none."""
         element = self._file.by_tag.get(tag)
-        if element is None or element.length in (0, UNDEFINED):
+        return [] if element is None else self.of(element, vr)
+
+    def of(self, element: Element, vr: str) -> list[Value]:
+        """The same for an element anywhere in the file."""
+        if element.length in (0, UNDEFINED):
             return []
         own = element.vr if element.vr and element.vr != "UN" else vr
         raw = self._file.source.read(element.start, min(element.length, MOST_BYTES))
@@ -44,13 +48,13 @@ class Values:
         return found if len(found) > 1 else found[0] if found else None
 
     def _texts(self, raw: bytes, vr: str) -> list[Value]:
-        charset = self._charset if vr in _CHARSETTED else _ASCII
+        charset = self._charset if vr in CHARSETTED else _ASCII
         text = charset.decode(raw)
-        parts = [text] if vr in _UNSPLIT else text.split("\\")[:MOST_VALUES]
+        parts = [text] if vr in UNSPLIT else text.split("\\")[:MOST_VALUES]
         cleaned = [clean(part) for part in parts]
         if not any(cleaned):
             return []
-        return [_number(part) for part in cleaned] if vr in ("DS", "IS") else list(cleaned)
+        return [decimal(part) for part in cleaned] if vr in ("DS", "IS") else list(cleaned)
 
     def _raw(self, element: Element | None) -> str:
         if element is None or element.length == UNDEFINED:
@@ -64,8 +68,9 @@ class Values:
         return [value for value in found if not isinstance(value, float) or math.isfinite(value)]
 
 
-def _number(text: str) -> Value:
-    if len(text) > 32:  # a DS has at most 16 characters, and int() of thousands takes its time
+def decimal(text: str) -> Value:
+    """The number a DS or IS writes; the text itself where it is none."""
+    if len(text) > 32 or "_" in text:  # a DS has at most 16 characters, and int() of thousands takes its time
         return text
     try:
         value = float(text)

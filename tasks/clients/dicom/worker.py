@@ -3,6 +3,8 @@
 It lives until that socket ends. It imports nothing of the hub that could reach the database, a secret or the network.
 """
 
+import errno
+import importlib
 import os
 import socket
 import sys
@@ -15,6 +17,14 @@ from tasks.clients.dicom.refusal import RefusalError
 
 OUT_OF_MEMORY = 70
 """Exit status: what a failed allocation left behind is not relied upon."""
+
+MODULES = {
+    "describe": "describing",
+    "pixels": "describing",
+    "bulk": "describing",
+    "render": "rendering",
+    "wrap": "wrapping",
+}
 
 Answer = tuple[Any, bytes]
 
@@ -44,18 +54,27 @@ def _answer(name: str, arguments: list[Any]) -> Answer:
         return {"refused": refusal.rule, "message": str(refusal)}, b""
     except FileNotFoundError:
         return {"missing": True}, b""
+    except OSError as error:
+        if error.errno is None:  # a codec's
+            return _failed(error)
+        return {"later": errno.errorcode.get(error.errno, "OSError")}, b""
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except Exception as defect:  # noqa: BLE001 # answered by its kind and place: its message could quote the file
-        last = extract_tb(defect.__traceback__)[-1]
-        return {"failed": f"{type(defect).__name__} at {os.path.basename(last.filename)}:{last.lineno}"}, b""
+        return _failed(defect)
+
+
+def _failed(defect: Exception) -> Answer:
+    last = extract_tb(defect.__traceback__)[-1]
+    return {"failed": f"{type(defect).__name__} at {os.path.basename(last.filename)}:{last.lineno}"}, b""
 
 
 def _operation(name: str) -> Callable[..., Answer]:
     """Only `read` is there from the start: the others import what they need when they are first asked."""
     if name == "read":
         return reading.read
-    raise LookupError(name)
+    module = importlib.import_module(f"tasks.clients.dicom.{MODULES[name]}")
+    return getattr(module, name)  # type: ignore[no-any-return] # each is such a function
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""`render` inside a parser process: one frame as a PNG or JPEG that a browser shows."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.clients.dicom.attributes import Look, Lookup, Palette
+from tasks.clients.dicom.decoding import decoded
+from tasks.clients.dicom.picture import MOST_PIXELS
+from tasks.clients.dicom.reading import dicom, opened
+from tasks.clients.dicom.refusal import RefusalError
+
+JPEG = "image/jpeg"
+Pixels = NDArray[Any]
+
+
+def render(path: str, wanted: dict[str, Any]) -> tuple[Any, bytes]:
+    """The fields of `Rendering` by name."""
+    with opened(path) as source, dicom(source) as file:
+        lookup = Lookup(file, wanted["frame"])
+        look = lookup.look()
+        if look.layout.rows * look.layout.columns > MOST_PIXELS:
+            raise RefusalError("pixels", f"a frame has more than {MOST_PIXELS} pixels")
+        pixels = decoded(file, look, wanted["frame"])
+        palettes = lookup.palettes() if look.layout.photometric == "PALETTE COLOR" else None
+    image = Image.fromarray(_shown(pixels, look, palettes, _window(wanted)))
+    if wanted["viewport"]:
+        image = _fitted(image, *wanted["viewport"])
+    out = io.BytesIO()
+    if wanted["mime_type"] == JPEG:
+        image.save(out, "JPEG", quality=max(1, min(100, wanted["quality"])))
+    else:
+        image.save(out, "PNG", compress_level=1)
+    return {}, out.getvalue()
+
+
+def _window(wanted: dict[str, Any]) -> tuple[float, float] | None:
+    center, width = wanted["window_center"], wanted["window_width"]
+    return None if center is None or width is None or width <= 0 else (center, width)
+
+
+def _fitted(image: Image.Image, columns: int, rows: int) -> Image.Image:
+    """At most so large, in its proportions; never larger than it is by more than the viewport asks."""
+    scale = min(columns / image.width, rows / image.height)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _shown(
+    pixels: Pixels, look: Look, palettes: list[Palette] | None, window: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    if pixels.ndim == 3:
+        return _bytes_of_colour(pixels, look.stored_bits)
+    if look.layout.photometric == "PALETTE COLOR":
+        if palettes is None:
+            raise RefusalError("codec", "its palette is missing or written in segments")
+        return np.stack([_mapped(pixels, palette) for palette in palettes], axis=-1)
+    shown = _grey(pixels, look, window)
+    return 255 - shown if look.layout.photometric == "MONOCHROME1" else shown
+
+
+def _bytes_of_colour(pixels: Pixels, stored_bits: int) -> NDArray[np.uint8]:
+    return (pixels >> max(0, stored_bits - 8)).astype(np.uint8) if stored_bits > 8 else pixels.astype(np.uint8)
+
+
+def _mapped(pixels: Pixels, palette: Palette) -> NDArray[np.uint8]:
+    """The colour's part; tables of 16 bits are shown by their upper 8."""
+    if palette.bits > 8:
+        table = (np.frombuffer(palette.data[: len(palette.data) // 2 * 2], "<u2") >> 8).astype(np.uint8)
+    else:
+        table = np.frombuffer(palette.data, np.uint8)
+    if not table.size:
+        raise RefusalError("codec", "its palette is empty")
+    shown: NDArray[np.uint8] = table[np.clip(pixels.astype(np.int64) - palette.first, 0, table.size - 1)]
+    return shown
+
+
+def _grey(pixels: Pixels, look: Look, window: tuple[float, float] | None) -> NDArray[np.uint8]:
+    function = look.function if window is None else "LINEAR"
+    window = window or look.window
+    kept = pixels[pixels != look.padding] if window is None and look.padding is not None else pixels
+    values = pixels.astype(np.float32) * look.slope + look.intercept
+    if window is None:
+        low, high = (float(kept.min()), float(kept.max())) if kept.size else (0.0, 0.0)
+        low, high = sorted((low * look.slope + look.intercept, high * look.slope + look.intercept))
+        shown = (values - low) * (255 / (high - low)) if high > low else values * 0
+    else:
+        shown = _windowed(values, *window, function)
+    shown = np.nan_to_num(np.clip(shown, 0, 255))
+    return np.asarray(shown, dtype=np.uint8)
+
+
+def _windowed(values: NDArray[np.float32], center: float, width: float, function: str) -> Pixels:
+    """PS3.3, C.11.2.1.2 and C.11.2.1.3."""
+    if function == "SIGMOID":
+        return 255 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return ((values - center) / width + 0.5) * 255
+    shown: Pixels = ((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5) * 255
+    return shown
