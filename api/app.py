@@ -38,16 +38,18 @@ def create_app() -> FastAPI:
     )
     errors.install(app)
     direct: dict[tuple[str, str], tuple[str, Handler]] = {}
-    app.add_middleware(Direct, handlers=direct)
-    app.add_middleware(Door)
     app.include_router(health.router)
+    large: tuple[str, ...] = ()
     for area in areas():
         for kind in ("routes", "pages"):
             if find_spec(f"api.{area}.{kind}") is not None:
                 module = import_module(f"api.{area}.{kind}")
                 direct |= getattr(module, "DIRECT", {})
+                large += getattr(module, "LARGE_BODIES", ())
                 router: APIRouter = module.router
                 app.include_router(router, include_in_schema=kind == "routes")
+    app.add_middleware(Direct, handlers=direct)
+    app.add_middleware(Door, large_bodies=large)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.state.page_paths = frozenset(route.path for route in iter_route_contexts(app.routes))
     logging.getLogger("uvicorn.access").addFilter(without_secrets)

@@ -25,8 +25,10 @@ from models.kernel.errors import (
     RateLimitedError,
     RefusedError,
     RetryableError,
+    TooLargeError,
     UnauthenticatedError,
     UnknownOutcomeError,
+    UnreadableError,
 )
 
 STATUS: tuple[tuple[type[LabwireError], int], ...] = (
@@ -34,8 +36,10 @@ STATUS: tuple[tuple[type[LabwireError], int], ...] = (
     (ForbiddenError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (UnreadableError, 400),
     (InvalidError, 422),
     (HeldError, 422),
+    (TooLargeError, 413),
     (RateLimitedError, 429),
     (RefusedError, 422),
     (UnknownOutcomeError, 502),
@@ -125,7 +129,7 @@ def on_labwire_error(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status == 500:
         raise error
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else dict(getattr(error, "headers", {}))
     seconds = getattr(error, "retry_after_seconds", None)
     if status in (429, 503):
         headers["Retry-After"] = str(max(1, round(seconds or DATABASE_RETRY_SECONDS)))

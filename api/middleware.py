@@ -47,10 +47,13 @@ class UnexpectedError(LabwireError):
 
 
 class Door:
-    """Every request goes through here, and every answer comes out of here."""
+    """Every request goes through here, and every answer comes out of here.
 
-    def __init__(self, app: App) -> None:
-        self.app = app
+    `large_bodies` are the beginnings of paths whose routes read their bodies piece by piece and bound them themselves.
+    """
+
+    def __init__(self, app: App, large_bodies: tuple[str, ...] = ()) -> None:
+        self.app, self._large_bodies = app, large_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,18 +82,19 @@ class Door:
             count_request(scope, status or 500, time.perf_counter() - started)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = _refused(scope)
+        may_be_large = scope["path"].startswith(self._large_bodies) if self._large_bodies else False
+        refused = _refused(scope, may_be_large=may_be_large)
         if refused:
             response = answer(Request(scope), refused, MEANING[refused], headers={"Connection": "close"})
             await response(scope, receive, send)
         else:
-            await self.app(scope, _bounded(receive), send)
+            await self.app(scope, receive if may_be_large else _bounded(receive), send)
 
 
-def _refused(scope: Scope) -> int | None:
+def _refused(scope: Scope, *, may_be_large: bool) -> int | None:
     """The status a request is refused with before anything looks at it."""
     length = Headers(scope=scope).get("content-length", "")
-    if length.isdigit() and (len(length) > 12 or int(length) > MOST_BODY_BYTES):
+    if not may_be_large and length.isdigit() and (len(length) > 12 or int(length) > MOST_BODY_BYTES):
         return 413
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
         return 400

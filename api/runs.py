@@ -14,6 +14,7 @@ from models.kernel.errors import LabwireError
 from tasks.clients.prefect import PrefectServer
 
 SEND, FETCH, DELIVER = "submit-assignments", "poll-results", "deliver-messages"
+COMPLETE = "complete-uploads"
 SLOT_SECONDS = 2.0
 """At most one run of a flow in so many seconds from one process."""
 log = logging.getLogger(__name__)
@@ -38,6 +39,11 @@ def start_checking(caller: Caller) -> None:
 def start_delivering(caller: Caller) -> None:
     """Have what is in the outbox delivered now."""
     _wishes().add(DELIVER, caller.tenant_slug, ())
+
+
+def start_completing(caller: Caller) -> None:
+    """Have what came in looked through: its metadata is made before anybody asks for it."""
+    _wishes().add(COMPLETE, caller.tenant_slug, ())
 
 
 def deliver_now(tenant_slug: str) -> None:

@@ -22,6 +22,8 @@ CSRF_FIELD = "csrf_token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 FLASH_SECONDS = 60
+MOST_FORM_BYTES = 4 * 2**20
+"""A larger one, or one that does not say how long it is, is not read for its token: uploads send the header."""
 
 
 def proof(purpose: str, secret: str) -> str:
@@ -38,7 +40,8 @@ def csrf_token(session_token: str) -> str:
 async def check_csrf(request: Request, expected: str) -> None:
     """ForbiddenError unless the header X-CSRF-Token or the form field csrf_token is the expected one."""
     given = request.headers.get(CSRF_HEADER, "")
-    if not given and request.headers.get("content-type", "").lower().startswith(FORM_TYPES):
+    is_form = request.headers.get("content-type", "").lower().startswith(FORM_TYPES)
+    if not given and is_form and int(request.headers.get("content-length", MOST_FORM_BYTES)) < MOST_FORM_BYTES:
         field = (await request.form()).get(CSRF_FIELD)
         given = field if isinstance(field, str) else ""
     if not hmac.compare_digest(given.encode(), expected.encode()):

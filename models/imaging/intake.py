@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from models.imaging.ports import (
 )
 from models.imaging.rules import Declared, NotLetInError, refuse_other_than_declared
 from models.imaging.stores.pictures import whose
+from models.imaging.stores.uploads import hold_new
 from models.imaging.stores.writing import Bytes, NewImage, Taken, Writing, write_image
 from models.imaging.uids import derived_uid, object_key, safe_name
 from models.kernel.audit import Actor
@@ -80,15 +81,51 @@ class Intake:
         NotLetInError names the rule that keeps it out; the file stays where it is then, for whoever holds it.
         RetryableError: nothing was stored, and the file stays too.
         """
+        found = None
+        try:
+            digest, size = self._compared(offer)
+            found = self._read(offer)
+            if isinstance(found, Picture):
+                return self._take_picture(offer, found, digest, size)
+            return self._take_instance(offer, found, digest, size)
+        except NotLetInError as error:
+            raise NotLetInError(error.rule, found if isinstance(found, Instance) else None) from None
+
+    def hold(self, offer: Offer, error: NotLetInError, keep_as: Callable[[int], None]) -> int:
+        """Keep what a rule keeps out, with the rule, for a person: the upload's number.
+
+        `keep_as` makes the file the one of that number, within the transaction.
+        """
+        digest, size = offer.digest or sha256_of(offer.path), offer.path.stat().st_size
+        found, declared = error.found, offer.declared
+        unknown = derived_uid(self._tenant_id, "held", digest)
+        values = {
+            "source": offer.source,
+            "study_uid": (found and found.study_uid) or declared.study_uid or unknown,
+            "series_uid": (found and found.series_uid) or declared.series_uid or unknown,
+            "image_uid": (found and found.image_uid) or declared.image_uid or unknown,
+            "filename": offer.filename,
+            "file_size": size,
+            "mime_type": offer.mime_type or DICOM,
+            "checksum": digest,
+            "radiology_order_id": offer.radiology_order_id,
+            "uploaded_by": offer.user_id,
+        }
+        with tenant_session(self._tenant_id) as session:
+            upload = hold_new(session, self._tenant_id, self._actor, values, error.rule)
+            keep_as(upload.id)
+        return upload.id
+
+    def _compared(self, offer: Offer) -> tuple[str, int]:
         size = offer.path.stat().st_size
         if offer.size is not None and offer.size != size:
             raise NotLetInError("size")
         digest = offer.digest or sha256_of(offer.path)
         if offer.checksum is not None and offer.checksum != digest:
             raise NotLetInError("checksum")
-        found = self._read(offer)
-        if isinstance(found, Picture):
-            return self._take_picture(offer, found, digest, size)
+        return digest, size
+
+    def _take_instance(self, offer: Offer, found: Instance, digest: str, size: int) -> Stored:
         if offer.mime_type not in (None, DICOM):
             raise NotLetInError("mime_type")
         refuse_other_than_declared(found, offer.declared)

@@ -40,12 +40,18 @@ RULES = {
 """Why a file is not let in, as people read it."""
 
 
-class NotLetInError(Exception):
-    """A rule keeps a file out; whoever received it holds or refuses it."""
+HELD_RULES = frozenset(
+    ("patient", "study_of_another", "series_elsewhere", "order_taken", "order_differs", "parser_died", "parser_time")
+)
+"""What is held though nobody declared it: a mix-up or an attack. Any other file stays the sender's."""
 
-    def __init__(self, rule: str) -> None:
+
+class NotLetInError(Exception):
+    """A rule keeps a file out: it is held or refused. `found` is what the file says, where it was read."""
+
+    def __init__(self, rule: str, found: Instance | None = None) -> None:
         super().__init__(rule)
-        self.rule = rule
+        self.rule, self.found = rule, found
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,14 @@ class InvalidError(RefusedError):
     """A field's content is not acceptable (422)."""
 
 
+class UnreadableError(RefusedError):
+    """The request's body is not what it says it is (400)."""
+
+
+class TooLargeError(RefusedError):
+    """More than is accepted (413)."""
+
+
 class UnauthenticatedError(RefusedError):
     """Nobody we know is asking (401)."""
 

@@ -60,7 +60,9 @@ class Spool:
                 is_same = False
             if not is_same:  # taken, or taken in and gone between the two calls
                 raise BusyError("another connection is sending this upload", retry_after_seconds=1)
-            yield Growing(path, descriptor)
+            growing = Growing(path, descriptor)
+            yield growing
+            growing.is_open = False
         finally:
             os.close(descriptor)
 
@@ -108,7 +110,7 @@ class Growing:
     """An upload's file in the hands of its one writer."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        self.path, self._descriptor = path, descriptor
+        self.path, self._descriptor, self.is_open = path, descriptor, True
 
     @property
     def size(self) -> int:

@@ -1,0 +1,129 @@
+"""Files as they come in: kept in memory while they are small, then in the tenant's spool, and taken in by threads."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from fastapi import Request
+
+from api.deps import Caller
+from models.imaging.intake import Intake, Offer, Stored
+from models.imaging.rules import HELD_RULES, NotLetInError
+from models.kernel.errors import RetryableError, TooLargeError
+from models.kernel.settings import settings
+from tasks.clients.dicom.pool import pool
+from tasks.clients.storage.backends import storage_for_new
+from tasks.clients.storage.spool import Spool, disk_errors, spool_of
+
+IN_MEMORY = 1024 * 1024
+"""Bytes of a file that wait before they are written: a smaller one costs one call of a thread in all."""
+
+PATIENCE_SECONDS = 60.0
+"""With a sender from whom nothing comes: a line that is dead need not say so."""
+
+Answer = TypeVar("Answer")
+
+
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes; RetryableError when nothing came for too long, ClientDisconnect when the line broke."""
+    stream = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise RetryableError("nothing came for too long") from None
+        yield chunk
+
+
+async def in_thread(work: Callable[[], Answer]) -> Answer:
+    """Do it in one of the few threads that take images in: each of them has a connection to the database."""
+    return await asyncio.get_running_loop().run_in_executor(_threads(), work)
+
+
+class Incoming:
+    """One file on its way in."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._path: Path | None = None
+        self._waiting: list[bytes] = []
+        self._bytes_waiting = 0
+        self._digest = hashlib.sha256()
+        self._most = settings().radiology_largest_mb * 2**20
+        self.size = 0
+
+    async def add(self, data: bytes) -> None:
+        """The next piece; TooLargeError once there is too much."""
+        self.size += len(data)
+        if self.size > self._most:
+            raise TooLargeError("larger than is accepted (LABWIRE_RADIOLOGY_LARGEST_MB)", field="file")
+        self._waiting.append(data)
+        self._bytes_waiting += len(data)
+        if self._bytes_waiting >= IN_MEMORY:
+            await in_thread(self._write)
+
+    def complete(self) -> tuple[Path, str]:
+        """Where the file lies, durably, and its SHA-256; called in a thread."""
+        path = self._write()
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            with disk_errors():
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return path, self._digest.hexdigest()
+
+    def drop(self) -> None:
+        """Leave nothing of it."""
+        self._waiting.clear()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _write(self) -> Path:
+        if self._path is None:
+            self._path = self._spool.fresh()
+        waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
+        with disk_errors(), self._path.open("ab") as opened:
+            for data in waiting:
+                self._digest.update(data)
+                opened.write(data)
+        return self._path
+
+
+class Entrance:
+    """Where one caller's files are taken in."""
+
+    def __init__(self, caller: Caller, source: str) -> None:
+        self.caller, self.source = caller, source
+        self.spool = spool_of(caller.tenant_slug)
+        self.intake = Intake(caller.tenant_id, caller.actor, storage_for_new(caller.tenant_slug), pool())
+
+    def take(self, incoming: Incoming, offer: Callable[[Path, str], Offer]) -> Stored:
+        """Complete the file and take it in; called in a thread.
+
+        NotLetInError where a rule keeps it out: held where the rule is one of those, else gone.
+        """
+        try:
+            path, digest = incoming.complete()
+            made = offer(path, digest)
+            try:
+                return self.intake.take(made)
+            except NotLetInError as error:
+                if error.rule in HELD_RULES:
+                    self.intake.hold(made, error, lambda number: self.spool.keep_as(path, number))
+                raise
+        finally:
+            incoming.drop()
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=settings().database_pool_size, thread_name_prefix="takes-images-in")

@@ -1,0 +1,18 @@
+"""The JSON API about images, and DICOMweb."""
+
+from fastapi import APIRouter
+
+from api.errors import errors
+from api.imaging import form_routes, stow_routes, upload_routes
+
+LARGE_BODIES = ("/api/v1/radiology/uploads/", "/api/v1/radiology/images", "/dicom-web/")
+
+router = APIRouter()
+radiology = APIRouter(prefix="/api/v1/radiology", responses=errors())
+for part in (upload_routes, form_routes):
+    radiology.include_router(part.router)
+router.include_router(radiology)
+dicomweb = APIRouter(prefix="/dicom-web", responses=errors())
+for part in (stow_routes,):
+    dicomweb.include_router(part.router)
+router.include_router(dicomweb)

@@ -1,0 +1,203 @@
+"""STOW-RS: a modality or gateway stores instances (DICOM PS3.18, 10.5). Each is stored, or named with its reason."""
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
+from sqlalchemy.exc import DBAPIError
+
+from api.deps import Caller
+from api.errors import errors
+from api.imaging.access import Uploader
+from api.imaging.parts import Begin, Data, End, boundary_of, read_parts
+from api.imaging.receiving import Entrance, Incoming, in_thread, pieces
+from api.runs import start_completing
+from models.imaging.intake import Offer, Stored
+from models.imaging.ports import DICOM
+from models.imaging.rules import RULES, Declared, NotLetInError
+from models.imaging.schemas import Uid
+from models.kernel.errors import RetryableError, UnreadableError
+from models.kernel.settings import settings
+
+DICOM_JSON = "application/dicom+json"
+AT_ONCE = 4
+"""Instances of one request that are taken in at the same time, each at most 1 MB in memory."""
+DUPLICATE, PROCESSING, NO_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0111, 0x0110, 0xA700, 0xA900, 0xC000
+"""Failure reasons (0008,1197) of DICOM PS3.18 Table 10.5.3-1 and PS3.4 Table B.2-1."""
+REASONS = {
+    "other_bytes": DUPLICATE,
+    **dict.fromkeys(("parser_died", "parser_time"), PROCESSING),
+    **dict.fromkeys(
+        ("uids", "patient", "study_of_another", "series_elsewhere", "order_taken", "order_differs"), MISMATCH
+    ),
+}
+
+router = APIRouter(tags=["dicomweb"])
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An instance that was not stored; without UIDs where it could not be read."""
+
+    reason: int
+    text: str
+    sop_class_uid: str = ""
+    image_uid: str = ""
+
+
+@dataclass(slots=True)
+class Storing:
+    """The instances of one request, in the order they came."""
+
+    entrance: Entrance
+    study_uid: str | None
+    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _tasks: list[asyncio.Task[Stored | Failed]] = field(default_factory=list)
+
+    async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
+        """Take every part in while the next ones come; ClientDisconnect leaves what is stored so far."""
+        incoming: Incoming | None = None
+        try:
+            async for event in read_parts(pieces(request), boundary):
+                if isinstance(event, Begin):
+                    _refuse_other(event.headers)
+                    await self._free.acquire()
+                    incoming = Incoming(self.entrance.spool)
+                elif isinstance(event, Data) and incoming is not None:
+                    await incoming.add(event.content)
+                elif isinstance(event, End) and incoming is not None:
+                    self._tasks.append(asyncio.create_task(self._take(incoming)))
+                    incoming = None
+        except BaseException:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
+        finally:
+            if incoming is not None:
+                incoming.drop()
+        return list(await asyncio.gather(*self._tasks))
+
+    async def _take(self, incoming: Incoming) -> Stored | Failed:
+        try:
+            return await in_thread(partial(self.entrance.take, incoming, self._offer))
+        except NotLetInError as error:
+            reason = REASONS.get(error.rule, NOT_UNDERSTOOD)
+            found = error.found
+            uids = (found.sop_class_uid, found.image_uid) if found else ("", "")
+            return Failed(reason, RULES[error.rule], *uids)
+        except (RetryableError, DBAPIError):
+            return Failed(NO_RESOURCES, "not possible just now")
+        finally:
+            self._free.release()
+
+    def _offer(self, path: Path, digest: str) -> Offer:
+        return Offer(
+            path=path,
+            filename="instance.dcm",
+            source="stow",
+            user_id=self.entrance.caller.user_id or None,
+            digest=digest,
+            mime_type=DICOM,
+            declared=Declared(study_uid=self.study_uid),
+        )
+
+
+async def store(request: Request, caller: Caller, study_uid: str | None) -> Response:
+    """The instances of a multipart/related body."""
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/related"):
+        return _plain(415, "the body must be multipart/related; type=application/dicom")
+    boundary, options = boundary_of(content_type)
+    if options.get("type", DICOM).lower() != DICOM:
+        return _plain(415, "only parts of type application/dicom are taken")
+    results = await Storing(Entrance(caller, "stow"), study_uid).read(request, boundary)
+    if not results:
+        raise UnreadableError("there is no instance in the body", field="body")
+    stored = [one for one in results if isinstance(one, Stored)]
+    failed = [one for one in results if isinstance(one, Failed)]
+    if not stored and all(one.reason == NO_RESOURCES for one in failed):
+        raise RetryableError("nothing can be stored just now")
+    if stored:
+        start_completing(caller)
+    status = 200 if not failed else 202 if stored else 409
+    return Response(to_json(_answer(stored, failed)), status, media_type=DICOM_JSON)
+
+
+def _answer(stored: list[Stored], failed: list[Failed]) -> dict[str, Any]:
+    base = f"{settings().base_url}/dicom-web/studies"
+    answer: dict[str, Any] = {}
+    studies = {one.study_uid for one in stored}
+    if len(studies) == 1:
+        answer["00081190"] = {"vr": "UR", "Value": [f"{base}/{studies.pop()}"]}
+    if stored:
+        answer["00081199"] = {"vr": "SQ", "Value": [_stored(one, base) for one in stored]}
+    named = [one for one in failed if one.image_uid]
+    if named:
+        answer["00081198"] = {"vr": "SQ", "Value": [_failed(one) for one in named]}
+    if len(named) < len(failed):
+        answer["0008119A"] = {"vr": "SQ", "Value": [_failed(one) for one in failed if not one.image_uid]}
+    return answer
+
+
+def _stored(one: Stored, base: str) -> dict[str, Any]:
+    address = f"{base}/{one.study_uid}/series/{one.series_uid}/instances/{one.image_uid}"
+    return {
+        "00081150": {"vr": "UI", "Value": [one.sop_class_uid]},
+        "00081155": {"vr": "UI", "Value": [one.image_uid]},
+        "00081190": {"vr": "UR", "Value": [address]},
+    }
+
+
+def _failed(one: Failed) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "00000902": {"vr": "LO", "Value": [one.text]},
+        "00081197": {"vr": "US", "Value": [one.reason]},
+    }
+    if one.image_uid:
+        item["00081150"] = {"vr": "UI", "Value": [one.sop_class_uid]}
+        item["00081155"] = {"vr": "UI", "Value": [one.image_uid]}
+    return item
+
+
+def _refuse_other(headers: dict[str, str]) -> None:
+    kind = headers.get("content-type", DICOM).partition(";")[0].strip().lower()
+    if kind != DICOM:
+        raise UnreadableError("a part is not of type application/dicom", field="Content-Type")
+
+
+def _plain(status: int, message: str) -> Response:
+    return Response(to_json({"success": False, "error": message}), status, media_type="application/json")
+
+
+STORED: dict[str, Any] = {
+    "responses": {
+        200: {"description": "All are stored", "content": {DICOM_JSON: {}}},
+        202: {"description": "Some are stored; the others are listed with their reasons", "content": {DICOM_JSON: {}}},
+        409: {"description": "None is stored", "content": {DICOM_JSON: {}}},
+        415: {"description": "The body is not multipart/related with parts of application/dicom"},
+        **errors(401, 403),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                'multipart/related; type="application/dicom"': {"schema": {"type": "string", "format": "binary"}}
+            },
+        }
+    },
+}
+
+
+@router.post("/studies", **STORED)
+async def store_instances(request: Request, caller: Uploader) -> Response:
+    """STOW-RS: store instances of any studies."""
+    return await store(request, caller, None)
+
+
+@router.post("/studies/{study_uid}", **STORED)
+async def store_instances_of_study(study_uid: Uid, request: Request, caller: Uploader) -> Response:
+    """STOW-RS: store instances of this study; those of another one fail."""
+    return await store(request, caller, study_uid)

@@ -1,0 +1,42 @@
+"""An upload that is complete, as it is offered to the intake."""
+
+from pathlib import Path
+
+from models.imaging.intake import Offer
+from models.imaging.rules import Declared
+from models.imaging.tables import ImageUpload
+
+SYNC = "sync"
+"""The source of what was declared before it came: of other files the sender said nothing that could differ."""
+
+
+def offer_of(upload: ImageUpload, path: Path) -> Offer:
+    """A complete upload as it is offered to the intake."""
+    declared = upload.declared
+    return Offer(
+        path=path,
+        filename=upload.filename,
+        source=upload.source,
+        user_id=upload.uploaded_by,
+        checksum=upload.checksum,
+        size=upload.file_size,
+        mime_type=upload.mime_type,
+        declared=_said(upload) if upload.source == SYNC else Declared(),
+        radiology_order_id=upload.radiology_order_id,
+        upload_id=upload.id,
+        series_number=declared.get("series_number"),
+        series_description=declared.get("series_description", ""),
+        study_description=declared.get("study_description", ""),
+        modality=declared.get("modality") or "",
+        instance_number=declared.get("instance_number"),
+    )
+
+
+def _said(upload: ImageUpload) -> Declared:
+    return Declared(
+        study_uid=upload.study_uid,
+        series_uid=upload.series_uid,
+        image_uid=upload.image_uid,
+        patient_code=upload.declared.get("patient_code"),
+        accession_number=upload.declared.get("accession_number"),
+    )
