@@ -81,6 +81,14 @@ def list_uploads(
     return session.scalars(rows.limit(size).offset((page - 1) * size)).all(), total
 
 
+def count_open(session: Session, tenant_id: int) -> dict[str, int]:
+    """How many are not complete, and how many are held."""
+    upload = ImageUpload
+    counted = select(upload.state, func.count()).where(upload.tenant_id == tenant_id, upload.state.in_(OPEN))
+    found = dict(session.execute(counted.group_by(upload.state)).tuples().all())
+    return {state: found.get(state, 0) for state in OPEN}
+
+
 def note_progress(session: Session, tenant_id: int, upload_id: int, received: int) -> None:
     """So many bytes are here now."""
     session.execute(
