@@ -33,7 +33,11 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-CONFIG = Path(__file__).with_name("ohif_config.js")
+OURS = {
+    "app-config.js": Path(__file__).with_name("ohif_config.js"),
+    "labwire.css": Path(__file__).with_name("ohif_labwire.css"),
+}
+"""Files that are not OHIF's."""
 HASHED = re.compile(r"\.?[0-9a-f]{16}\.(js|wasm|woff2)$")
 """A name that holds its content's hash: what lies under it never changes."""
 FOREVER = "public, max-age=31536000, immutable"
@@ -125,7 +129,7 @@ def _files(folder: Path, stamped_at: int) -> dict[str, Served]:
         name = path.relative_to(folder).as_posix()
         if path.is_file() and path.suffix in TYPES:
             found[name] = _served(path)
-    return found | {"app-config.js": _served(CONFIG)}
+    return found | {name: _served(path) for name, path in OURS.items()}
 
 
 def _served(path: Path) -> Served:

@@ -31,6 +31,7 @@ INDEX = """<!doctype html>
 <title>labwire viewer</title>
 <link rel="icon" type="image/svg+xml" href="/static/mark.svg">
 <link rel="stylesheet" href="{root}app.bundle.css">
+<link rel="stylesheet" href="{root}labwire.css">
 <script src="{root}app-config.js"></script>
 <script defer src="{root}{app}"></script>
 </head>
