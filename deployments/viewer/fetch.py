@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from api.imaging.ohif_files import INTEGRITY, PACKAGE, VERSION, expected_stamp, ohif_folder, stamp_of
+from api.imaging import ohif_files
+from api.imaging.ohif_files import expected_stamp, ohif_folder, stamp_of
 from deployments.viewer import npm
 from deployments.viewer.prepare import check_archive, prepare
 from models.kernel.errors import ConfigError, LabwireError
@@ -41,10 +42,9 @@ def fetch(archive: Path | None = None, *, again: bool = False) -> bool:
 
 
 def _make(archive: Path | None, work: Path, folder: Path) -> None:
-    packed = archive or npm.pack(f"{PACKAGE}@{VERSION}", work)
-    check_archive(packed, INTEGRITY)
+    packed = archive or npm.pack(f"{ohif_files.PACKAGE}@{ohif_files.VERSION}", work)
+    check_archive(packed, ohif_files.INTEGRITY)
     prepare(packed, work / "made")
-    (work / "made").chmod(0o755)
     if folder.exists():
         folder.rename(work / "before")
     (work / "made").rename(folder)
@@ -65,7 +65,7 @@ def main() -> int:
         sys.stderr.write("labwire: the light viewer serves instead; `labwire viewer fetch` tries again\n")
         return 1
     if is_new:
-        sys.stdout.write(f"labwire: OHIF {VERSION} is in {ohif_folder()}\n")
+        sys.stdout.write(f"labwire: OHIF {ohif_files.VERSION} is in {ohif_folder()}\n")
     return 0
 
 

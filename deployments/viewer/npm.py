@@ -18,7 +18,7 @@ def pack(package: str, work: Path) -> Path:
     """Fetch `name@version` as an archive into `work`; RetryableError says why it could not be had."""
     packed = work / "packed"
     packed.mkdir(parents=True)
-    problems = []
+    problems: list[str] = []
     for npm in _programs(work, problems):
         line = [*npm, "pack", package, "--pack-destination", str(packed)]
         problem = _run(line, environment(work / "home"), work)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,10 +58,13 @@ def prepare(archive: Path, folder: Path) -> None:
     """Fill the new `folder` from a checked archive; the stamp, written last, says that all is there."""
     folder.mkdir()
     app = ""
-    for name, content in _wanted(archive):
-        _write(folder / name, _below_our_path(name, content))
-        if APP.fullmatch(name):
-            app = name
+    try:
+        for name, content in _wanted(archive):
+            _write(folder / name, _below_our_path(name, content))
+            if APP.fullmatch(name):
+                app = name
+    except (tarfile.TarError, EOFError, zlib.error):
+        raise RefusedError("the viewer's archive cannot be read to its end") from None
     if not app or not (folder / "app.bundle.css").exists():
         raise RefusedError("the viewer's archive holds no application where it is expected")
     _write(folder / "index.html", INDEX.format(root=ROOT_PATH, app=app).encode())
