@@ -12,7 +12,7 @@ from api.deps import Caller, page
 from api.imaging import words as imaging
 from api.imaging.access import TECHNICIAN
 from api.instruments import words
-from api.instruments.pages_kit import REFUSALS, Refusal, complaints, is_fragment, whole_number
+from api.instruments.pages_kit import REFUSALS, Refusal, complaints, whole_number
 from api.render import render
 from models.people.roles import RADIOLOGY
 from models.people.stores.patients import get_patient, search_patients
@@ -20,8 +20,18 @@ from models.people.stores.reads import note_read
 from models.people.tables import Patient, User
 
 __all__ = [
-    *("REFUSALS", "Looker", "PageNumber", "Refusal", "Reviewer", "Technician"),
-    *("complaints", "chosen_patient", "found_patients", "is_fragment", "names_of", "show", "whole_number"),
+    "REFUSALS",
+    "Looker",
+    "PageNumber",
+    "Refusal",
+    "Reviewer",
+    "Technician",
+    "chosen_patient",
+    "complaints",
+    "found_patients",
+    "names_of",
+    "show",
+    "whole_number",
 ]
 
 Looker = Annotated[Caller, Depends(page(*RADIOLOGY))]
