@@ -17,6 +17,7 @@ from models.imaging.tables import RadiologyStudy
 from models.imaging.tickets import VIEWER_PREFIX, ViewerTicket, has_expired, read_viewer_token
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ForbiddenError, UnauthenticatedError
+from models.kernel.settings import settings
 from models.kernel.tenancy import tenant_session
 from models.people.roles import RADIOLOGY
 from models.people.rules import scope_allows
@@ -80,7 +81,7 @@ def view_of_token(request: Request, token: str, *, is_opening: bool = False) -> 
 
     `is_opening` is for the page that is opened by it: one more opening is counted.
     """
-    ticket = read_viewer_token(token)
+    ticket = read_viewer_token(token) if settings().radiology_signed_urls else None
     if ticket is None or has_expired(ticket):
         raise UnauthenticatedError(CLOSED)
     key, due = (ticket.tenant_id, ticket.grant_id), None
@@ -106,8 +107,11 @@ def view_of_token(request: Request, token: str, *, is_opening: bool = False) -> 
 
 
 def note_viewed(session: Session, view: View, study: RadiologyStudy) -> None:
-    """Audit that the study is being shown; by a viewer's address that is noted once, when it is first used."""
-    if view.grant_id is None:
+    """Audit that the study is being shown: once in a while, not with each of its images.
+
+    By a viewer's address that is noted when it is first used, and when it is opened again.
+    """
+    if view.grant_id is None and usage.is_to_be_noted((view.tenant_id, view.actor.session_id, study.id)):
         note_study_read(session, view.tenant_id, view.actor, study)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from models.imaging.stores.studies import Seen
-from models.imaging.tables import RadiologyStudy, ViewerGrant
+from models.imaging.tables import RadiologyImage, RadiologySeries, RadiologyStudy, ViewerGrant
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import NotFoundError
@@ -32,6 +32,15 @@ class Granted:
     grant: ViewerGrant
     study: RadiologyStudy
     user: User
+    tenant: Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Somebody who was given an address of an image, and the image's study."""
+
+    user: User
+    study: RadiologyStudy
     tenant: Tenant
 
 
@@ -61,6 +70,21 @@ def find_grant(session: Session, tenant_id: int, grant_id: int) -> Granted | Non
     )
     row = session.execute(wanted).one_or_none()
     return Granted(*row) if row is not None else None
+
+
+def find_looker(session: Session, tenant_id: int, *, user_id: int, image_id: int) -> Looker | None:
+    """The bearer of an image's address; None where there is no such user or image."""
+    image, series, study = RadiologyImage, RadiologySeries, RadiologyStudy
+    wanted = (
+        select(User, study, Tenant)
+        .join(image, image.tenant_id == User.tenant_id)
+        .join(series, (series.tenant_id == image.tenant_id) & (series.id == image.series_id))
+        .join(study, (study.tenant_id == series.tenant_id) & (study.id == series.study_id))
+        .join(Tenant, Tenant.id == image.tenant_id)
+        .where(User.tenant_id == tenant_id, User.id == user_id, image.id == image_id)
+    )
+    row = session.execute(wanted).one_or_none()
+    return Looker(*row) if row is not None else None
 
 
 def closed_because(granted: Granted) -> str:
