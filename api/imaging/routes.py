@@ -3,7 +3,17 @@
 from fastapi import APIRouter
 
 from api.errors import errors
-from api.imaging import form_routes, stow_routes, upload_routes
+from api.imaging import (
+    bulk_routes,
+    form_routes,
+    frame_routes,
+    instance_routes,
+    metadata_routes,
+    qido_routes,
+    rendered_routes,
+    stow_routes,
+    upload_routes,
+)
 
 LARGE_BODIES = ("/api/v1/radiology/uploads/", "/api/v1/radiology/images", "/dicom-web/")
 
@@ -13,6 +23,6 @@ for part in (upload_routes, form_routes):
     radiology.include_router(part.router)
 router.include_router(radiology)
 dicomweb = APIRouter(prefix="/dicom-web", responses=errors())
-for part in (stow_routes,):
+for part in (stow_routes, qido_routes, metadata_routes, instance_routes, frame_routes, rendered_routes, bulk_routes):
     dicomweb.include_router(part.router)
 router.include_router(dicomweb)
