@@ -143,8 +143,8 @@ def test_after_a_reload_the_same_files_go_on_where_they_were(desks: Desks, page:
     while str(PART) not in parts:
         page.wait_for_timeout(50)
     page.on("dialog", lambda dialog: dialog.accept())
-    page.unroute(BINARY)
     opened(page)
+    page.unroute(BINARY)
     expect(page.locator("#unfinished")).to_contain_text("One upload is not complete. Choose the same files again")
     offsets: list[str] = []
     page.on("request", lambda sent: offsets.append(sent.headers.get("upload-offset", "")))
