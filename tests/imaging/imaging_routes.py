@@ -49,7 +49,8 @@ class Route:
         more: dict[str, Any] = {"json": BODIES[self.name]} if self.name in BODIES else {}
         if self.name in ("add_part", "head_binary"):
             more["headers"] = {"Upload-Offset": "0"}
-        return asker.request(self.method, path, **more)
+        answer: httpx.Response = asker.request(self.method, path, **more)
+        return answer
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 
 from models.kernel.settings import settings
@@ -26,7 +25,7 @@ def order_id(clinic: Clinic) -> int:
     return order_id
 
 
-def get(clinic: Clinic, path: str, **params: Any) -> httpx.Response:
+def get(clinic: Clinic, path: str, **params: Any) -> Any:
     """The same from both spellings of the address."""
     answers = [clinic.doctor.get(API + one, params=params) for one in (path, path.rstrip("/"))]
     assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
