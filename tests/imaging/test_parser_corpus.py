@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import data
+from pydicom.pixels.processing import apply_color_lut
 
 from models.imaging.ports import Instance, NotAnImageError, Rendering
 from tasks.clients.dicom.pool import ParserPool
@@ -136,7 +137,7 @@ def test_pixels_are_those_pydicom_decodes(parsers: ParserPool) -> None:
         theirs = pydicom.dcmread(path)
         pixels = theirs.pixel_array if theirs.get("NumberOfFrames", 1) == 1 else theirs.pixel_array[0]
         if theirs.PhotometricInterpretation == "PALETTE COLOR":
-            pixels = pydicom.pixels.apply_color_lut(pixels, theirs) >> 8
+            pixels = apply_color_lut(pixels, theirs) >> 8
         assert np.array_equal(picture(parsers.render(path, Rendering())), pixels)
 
 

