@@ -62,6 +62,18 @@ def test_a_copy_is_checked_against_its_checksum(other_file_system: Path, content
     assert everything(storage.root) == [path]
 
 
+def test_a_file_of_another_user_is_copied(storage: FilesystemStorage, content: Content) -> None:
+    """Its owner could write to it for ever."""
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    os.chown(content.path, 65534, 65534)
+    assert content.put(storage, KEY)
+    path = storage.local_path(KEY)
+    assert path is not None
+    assert not path.samefile(content.path)
+    assert (path.stat().st_uid, read(storage, KEY)) == (0, content.data)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_a_link_in_place_of_a_folder_leads_nowhere(
     storage: FilesystemStorage, content: Content, tmp_path: Path, depth: int
@@ -242,26 +254,38 @@ def test_an_error_of_the_disk_is_ours_by_what_helps(
     assert str(storage.root) not in str(said.value)
 
 
-def test_everything_on_the_way_is_synced_before_the_answer(
-    storage: FilesystemStorage, content: Content, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[str] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of what was synced so far."""
+    noted: list[str] = []
     real = os.fsync
 
-    def noted(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    def noting(descriptor: int) -> None:
+        noted.append(os.readlink(f"/proc/self/fd/{descriptor}"))
         real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "fsync", noting)
+    return noted
+
+
+def test_everything_on_the_way_is_synced_before_the_answer(
+    storage: FilesystemStorage, content: Content, synced: list[str]
+) -> None:
     folders = [str(storage.root.joinpath(*KEY.split("/")[:depth])) for depth in range(5)]
     content.put(storage, KEY)
     assert {*folders, str(storage.root.parent), str(storage.root.parent.parent)} <= set(synced)
     synced.clear()
     content.put(storage, KEY.replace("1.4", "1.5"))  # the folders above are known to be there
-    assert synced == [folders[3].replace("1.4", "1.5") + "/1.5", folders[3]]
+    assert synced == [f"{folders[3]}/1.5", folders[3]]
     synced.clear()
-    content.put(FilesystemStorage(storage.root), KEY)  # another process cannot know
+    assert not content.put(FilesystemStorage(storage.root), KEY)  # another process cannot know
     assert set(folders) <= set(synced)
+
+
+def test_a_copy_is_synced_before_it_has_its_name(other_file_system: Path, content: Content, synced: list[str]) -> None:
+    content.put(FilesystemStorage(other_file_system), KEY)
+    copies = [number for number, path in enumerate(synced) if path.endswith(".part")]
+    assert copies == [0]
 
 
 def _put_in_a_child(root: Path, content: Content, before: str) -> str:
