@@ -13,6 +13,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.httpsession import where
+from botocore.loaders import Loader
 
 from models.kernel.errors import ConfigError
 from models.kernel.settings import Settings
@@ -130,7 +131,15 @@ def _core() -> botocore.session.Session:
     """A session that reads no variable and no file of AWS's tools."""
     kept = {name: (None, None, default, kind) for name, (_, _, default, kind) in _variables()}
     kept["config_file"] = kept["credentials_file"] = (None, None, os.devnull, None)
-    return botocore.session.Session(session_vars=kept)
+    core = botocore.session.Session(session_vars=kept)
+    core.register_component("data_loader", _loader())
+    return core
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Loader:
+    """The description of S3, a megabyte of JSON that is read once for all connections."""
+    return Loader(include_default_search_paths=True)
 
 
 def _variables() -> Any:
