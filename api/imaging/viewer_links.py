@@ -9,12 +9,15 @@ from models.kernel.settings import settings
 def viewer_url(study_uid: str, token: str, expires_in: int) -> str:
     """Where the bearer of `token` sees that study for `expires_in` seconds.
 
-    `…/viewer/?studyInstanceUIDs=…&token=…&expires=…` for OHIF; the light viewer's page where there is none.
+    `…/viewer/?studyInstanceUIDs=…&token=…&expires=…` for OHIF; the light viewer's page where there is none. Without a
+    token, whoever opens it must be signed in.
     """
     place = _ohif_address()
     if place is None:
-        return f"{settings().base_url}/radiology/view/{study_uid}?{urlencode({'token': token})}"
-    given = urlencode({"studyInstanceUIDs": study_uid, "token": token, "expires": expires_in})
+        page = f"{settings().base_url}/radiology/view/{study_uid}"
+        return f"{page}?{urlencode({'token': token})}" if token else page
+    pass_on = {"token": token, "expires": expires_in} if token else {}
+    given = urlencode({"studyInstanceUIDs": study_uid, **pass_on})
     return f"{place}{'&' if urlsplit(place).query else '?'}{given}"
 
 
