@@ -59,7 +59,7 @@ class Storing:
     _tasks: list[asyncio.Task[Stored | Failed]] = field(default_factory=list)
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
-        """Take every part in while the next ones come; ClientDisconnect leaves what is stored so far."""
+        """Take every part in while the next ones come; when the line breaks, what is stored so far stays."""
         incoming: Incoming | None = None
         try:
             async for event in read_parts(pieces(request), boundary):

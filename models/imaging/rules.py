@@ -6,14 +6,6 @@ from datetime import date, datetime
 
 from models.imaging.ports import Instance
 
-_TERMS = """
-AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL IVOCT IVUS KER KO
-LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA POS PLAN PR PT PX REG RESP RF RG RTDOSE RTIMAGE
-RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC
-"""
-MODALITIES = frozenset(_TERMS.split())
-"""Defined terms of Modality (0008,0060), DICOM PS3.3 2025, C.7.3.1.1.1."""
-
 RULES = {
     "checksum": "The file's SHA-256 is not the declared one",
     "size": "The file's size is not the declared one",

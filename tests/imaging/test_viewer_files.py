@@ -163,8 +163,10 @@ def test_where_it_was_not_fetched_the_answer_says_so(client: TestClient, folder:
     assert not is_ohif_here()
     for name in ("", CODE, "app-config.js"):
         got = client.get(f"/viewer/{name}")
-        assert got.status_code == 404
+        page = client.get(f"/viewer/{name}", headers={"Accept": "text/html"})
+        assert got.status_code == page.status_code == 404
         assert "labwire viewer fetch" in got.text
+        assert "labwire viewer fetch" in page.text
 
 
 def test_a_link_opens_the_study_in_the_viewer_that_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

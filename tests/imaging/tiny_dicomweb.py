@@ -8,6 +8,7 @@ from typing import Any
 import pydicom
 from fastapi import APIRouter, HTTPException, Request, Response
 from PIL import Image
+from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
@@ -19,6 +20,14 @@ STUDY_KEYWORDS = (
     "StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "PatientName", "PatientID", "StudyDescription",
 )  # fmt: skip
 SERIES_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "SeriesDescription")
+
+KINDS = {
+    uid.RLELossless: "image/dicom-rle",
+    uid.JPEG2000Lossless: "image/jp2",
+    uid.JPEG2000: "image/jp2",
+    uid.JPEGLSLossless: "image/jls",
+    uid.JPEGLSNearLossless: "image/jls",
+}
 
 
 @dataclass
@@ -36,10 +45,10 @@ class TinyServer:
         for path, endpoint in (
             ("/studies", self.studies),
             (series, self.series),
-            (series + "/{uid}/metadata", self.metadata),
-            (series + "/{uid}/thumbnail", self.thumbnail),
-            (series + "/{uid}/instances/{_instance}/thumbnail", self.thumbnail),
-            (series + "/{uid}/instances/{_instance}/frames/{number}", self.frame),
+            (series + "/{series}/metadata", self.metadata),
+            (series + "/{series}/thumbnail", self.thumbnail),
+            (series + "/{series}/instances/{_instance}/thumbnail", self.thumbnail),
+            (series + "/{series}/instances/{_instance}/frames/{number}", self.frame),
         ):
             self.router.add_api_route(path, endpoint, methods=["GET"])
 
@@ -53,31 +62,32 @@ class TinyServer:
         self._note(request)
         return _json([_chosen(one, SERIES_KEYWORDS) for one in self.instances])
 
-    def metadata(self, request: Request, uid: str) -> Response:
+    def metadata(self, request: Request, series: str) -> Response:
         self._note(request)
-        return _json([_described(self._of(uid))])
+        return _json([_described(self._of(series))])
 
-    def frame(self, request: Request, uid: str, _instance: str, number: int) -> Response:
+    def frame(self, request: Request, series: str, _instance: str, number: int) -> Response:
         self._note(request)
-        dataset = self._of(uid)
+        dataset = self._of(series)
         syntax = dataset.file_meta.TransferSyntaxUID
         pixels, kind = bytes(dataset.PixelData), "application/octet-stream"
         if syntax.is_compressed:
-            pixels, kind = list(generate_frames(pixels, number_of_frames=1))[number - 1], "image/jp2"
+            pixels = list(generate_frames(pixels, number_of_frames=1))[number - 1]
+            kind = KINDS.get(syntax, "image/jpeg")
         head = f"--part\r\nContent-Type: {kind}; transfer-syntax={syntax}\r\n\r\n".encode()
         content = head + pixels + b"\r\n--part--\r\n"
         return Response(content, media_type=f'multipart/related; type="{kind}"; boundary=part')
 
-    def thumbnail(self, request: Request, uid: str, _instance: str = "") -> Response:
+    def thumbnail(self, request: Request, series: str, _instance: str = "") -> Response:
         self._note(request)
-        values = self._of(uid).pixel_array.astype(float)
+        values = self._of(series).pixel_array.astype(float)
         values = (values - values.min()) / (values.max() - values.min()) * 255
         file = io.BytesIO()
         Image.fromarray(values.astype("uint8")).save(file, "JPEG")
         return Response(file.getvalue(), media_type="image/jpeg")
 
-    def _of(self, uid: str) -> pydicom.FileDataset:
-        return next(one for one in self.instances if uid == one.SeriesInstanceUID)
+    def _of(self, series: str) -> pydicom.FileDataset:
+        return next(one for one in self.instances if series == one.SeriesInstanceUID)
 
     def _note(self, request: Request) -> None:
         given = request.headers.get("authorization", "")
