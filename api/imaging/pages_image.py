@@ -15,7 +15,7 @@ from models.imaging.stores import studies
 from models.imaging.stores.studies import Seen
 from models.kernel.fields import Id
 
-router = APIRouter(prefix="/radiology/images/{image_id}")
+router = APIRouter(prefix="/radiology/studies/images/{image_id}")
 
 
 @router.get("")
@@ -34,7 +34,7 @@ def reject_image_page(request: Request, image_id: Id, caller: Looker, form: Form
             studies.reject_image(session, caller.tenant_id, caller.actor, row, note=given.note, user_id=caller.user_id)
     except REFUSALS as error:
         return _page(request, caller, image_id, refused=error, typed=texts(form))
-    return redirect(request, f"/radiology/images/{image_id}", flash="Noted: the image is not to be used.")
+    return redirect(request, f"/radiology/studies/images/{image_id}", flash="Noted: the image is not to be used.")
 
 
 def _page(
