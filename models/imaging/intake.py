@@ -25,7 +25,7 @@ from models.imaging.stores.writing import Bytes, NewImage, Taken, Writing, write
 from models.imaging.uids import derived_uid, object_key, safe_name
 from models.kernel.audit import Actor
 from models.kernel.errors import HeldError
-from models.kernel.tenancy import tenant_session
+from models.kernel.tenancy import tenant_pipeline, tenant_session
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 CHUNK = 1024 * 1024
@@ -217,8 +217,8 @@ class Intake:
             mime_type = new.mime_type if each is new.original else DICOM
             return keep(self._storage, each, files[each.key], mime_type)
 
-        with tenant_session(self._tenant_id) as session:
-            taken = write_image(Writing(session, self._tenant_id, self._actor, self._storage.name, put), new)
+        with tenant_pipeline(self._tenant_id) as pipeline:
+            taken = write_image(Writing(pipeline, self._tenant_id, self._actor, self._storage.name, put), new)
         for path in files.values():
             path.unlink(missing_ok=True)
         found = new.found

@@ -50,6 +50,16 @@ def tenant_session(tenant_id: int) -> Iterator[Session]:
 
 
 @contextmanager
+def tenant_pipeline(tenant_id: int) -> Iterator[Pipeline]:
+    """The same for statements that travel together: what is still waiting when the block ends is sent."""
+    with group_session() as session:
+        pipeline = Pipeline(session)
+        switch_tenant(session, tenant_id, pipeline)
+        yield pipeline
+        pipeline.send()
+
+
+@contextmanager
 def group_session() -> Iterator[Session]:
     """One transaction over several tenants: call `switch_tenant` before each tenant's statements."""
     with Session(engine(), expire_on_commit=False) as session, session.begin():

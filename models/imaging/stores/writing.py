@@ -18,69 +18,19 @@ from models.imaging.ports import Instance
 from models.imaging.rules import NotLetInError, dicom_date
 from models.imaging.stores.assigning import Asking, assign, order_of
 from models.imaging.stores.orders import mark_performed
+from models.imaging.stores.writing_statements import (
+    COUNT_SERIES,
+    COUNT_STUDY,
+    END_UPLOAD,
+    INSERT_IMAGE,
+    INSERT_NEXT,
+    LOOK,
+    RESTORE,
+)
 from models.imaging.tables import RadiologyOrder, RadiologySeries, RadiologyStudy
-from models.kernel.audit import Action, Actor, record
-from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.audit import Action, Actor, put, record
+from models.kernel.pipeline import Pipeline
 from models.people.tables import Patient
-
-LOOK = Prepared(
-    "imaging_look",
-    "bigint, text, text, text",
-    """
-    SELECT s.id AS study_id, s.radiology_order_id, s.patient_code, e.id AS series_id, e.study_id AS series_study_id,
-           i.id AS image_id, i.series_id AS image_series_id, i.checksum, i.problem,
-           (SELECT x.study_id FROM radiology_series x
-            WHERE x.tenant_id = $1 AND x.id = i.series_id) AS image_study_id
-    FROM (SELECT 1) AS one
-    LEFT JOIN LATERAL (SELECT * FROM radiology_study x
-                       WHERE x.tenant_id = $1 AND x.study_uid = $2 OFFSET 0) s ON true
-    LEFT JOIN LATERAL (SELECT * FROM radiology_series x
-                       WHERE x.tenant_id = $1 AND x.series_uid = $3 OFFSET 0) e ON true
-    LEFT JOIN LATERAL (SELECT * FROM radiology_image x
-                       WHERE x.tenant_id = $1 AND x.image_uid = $4 OFFSET 0) i ON true
-    """,
-)
-INSERT_IMAGE = Prepared(
-    "imaging_insert",
-    "bigint, bigint, text, bigint, text, text, bigint, bigint, bigint, text, text, text, bigint, text, text, text, "
-    "bigint, text, jsonb, text, bigint",
-    """
-    INSERT INTO radiology_image (tenant_id, series_id, image_uid, instance_number, sop_class_uid, transfer_syntax_uid,
-        rows, columns, frames, backend, file_key, filename, file_size, mime_type, checksum,
-        wrapped_key, wrapped_size, wrapped_checksum, image_metadata, source, uploaded_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
-    ON CONFLICT (tenant_id, image_uid) DO NOTHING RETURNING id
-    """,
-)
-COUNT_SERIES = Prepared(
-    "imaging_count_series",
-    "bigint, bigint, bigint",
-    """
-    UPDATE radiology_series SET image_count = image_count + 1, total_bytes = total_bytes + $3, changed_at = now()
-    WHERE tenant_id = $1 AND id = $2
-    """,
-)
-COUNT_STUDY = Prepared(
-    "imaging_count_study",
-    "bigint, bigint, bigint, bigint, text",
-    """
-    UPDATE radiology_study SET image_count = image_count + 1, total_bytes = total_bytes + $3, changed_at = now(),
-        series_count = series_count + $4,
-        modalities = CASE WHEN $5 = '' OR $5 = ANY(modalities) THEN modalities ELSE array_append(modalities, $5) END
-    WHERE tenant_id = $1 AND id = $2
-    """,
-)
-STORED = text("""
-UPDATE image_upload SET state = 'stored', image_id = :image_id, ended_at = now(), touched_at = now(),
-    received_bytes = file_size
-WHERE tenant_id = :tenant_id AND id = :id AND state IN ('declared', 'held')
-""")
-
-RESTORE = text("""
-UPDATE radiology_image SET problem = NULL, file_key = :key, wrapped_key = :wrapped_key, backend = :backend,
-    checked_at = now()
-WHERE tenant_id = :tenant_id AND id = :id
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +74,16 @@ class Writing:
     `put` keeps an object and gives its key: another one where other bytes without a row lie under the wanted one.
     """
 
-    session: Session
+    pipeline: Pipeline
     tenant_id: int
     actor: Actor
     backend: str
     put: Callable[[Bytes], str]
+
+    @property
+    def session(self) -> Session:
+        """For statements that do not travel with others; nothing waits in the pipeline then."""
+        return self.pipeline.session
 
 
 def write_image(writing: Writing, new: NewImage) -> Taken:
@@ -136,34 +91,59 @@ def write_image(writing: Writing, new: NewImage) -> Taken:
 
     NotLetInError names the rule that keeps it out. The same bytes again change nothing, but bring back what was lost.
     """
-    session, tenant_id = writing.session, writing.tenant_id
-    pipeline, found = Pipeline(session), new.found
+    taken = _next_of_series(writing, new)
+    if taken is not None:
+        _finish(writing, new, taken, new_series=0)
+        return taken
+    session, tenant_id, pipeline, found = writing.session, writing.tenant_id, writing.pipeline, new.found
     known = pipeline.ask(LOOK, tenant_id, found.study_uid, found.series_uid, found.image_uid)[0]
     if known.image_id is not None:
         return _again(writing, new, known)
-    asking = Asking(found, new.radiology_order_id)
-    order = order_of(session, tenant_id, asking, known)
+    order = order_of(session, tenant_id, Asking(found, new.radiology_order_id), known)
     study_id = known.study_id or _new_study(session, tenant_id, found, order)
-    series_id, is_new_series = known.series_id, 0
+    series_id, new_series = known.series_id, 0
     if series_id is None:
-        series_id, is_new_series = _new_series(session, tenant_id, study_id, found)
+        series_id, new_series = _new_series(session, tenant_id, study_id, found)
     elif known.series_study_id != study_id:
         raise NotLetInError("series_elsewhere")
-    if order is not None and known.radiology_order_id is None:
+    if order is not None:
         assign(session, tenant_id, order, study_id)
-    if not (made := pipeline.ask(INSERT_IMAGE, *_values(tenant_id, series_id, new, writing.backend))):
+    made = pipeline.ask(INSERT_IMAGE, tenant_id, series_id, *_values(new, writing.backend))
+    if not made:  # stored by another meanwhile
         known = pipeline.ask(LOOK, tenant_id, found.study_uid, found.series_uid, found.image_uid)[0]
         return _again(writing, new, known)
-    image_id = made[0].id
-    _put_all(writing, image_id, new)
-    pipeline.put(COUNT_SERIES, tenant_id, series_id, new.original.size)
-    pipeline.put(COUNT_STUDY, tenant_id, study_id, new.original.size, is_new_series, found.modality)
-    pipeline.send()
+    taken = Taken(made[0].id, study_id, series_id, is_new=True)
+    _finish(writing, new, taken, new_series=new_series)
     if order is not None:
         mark_performed(session, tenant_id, writing.actor, order, study_id)
-    taken = Taken(image_id, study_id, series_id, is_new=True)
-    _note(writing, new, taken)
     return taken
+
+
+def _next_of_series(writing: Writing, new: NewImage) -> Taken | None:
+    """Inserted with one statement where study and series are there, and no order is to be looked for."""
+    found = new.found
+    may_find_order = new.radiology_order_id is not None or bool(found.accession_number and found.patient_code)
+    values = (writing.tenant_id, found.study_uid, *_values(new, writing.backend))
+    asked = (found.series_uid, found.patient_code, new.radiology_order_id, not may_find_order)
+    made = writing.pipeline.ask(INSERT_NEXT, *values, *asked)
+    return Taken(made[0].id, made[0].study_id, made[0].series_id, is_new=True) if made else None
+
+
+def _finish(writing: Writing, new: NewImage, taken: Taken, *, new_series: int) -> None:
+    """Bytes to their place, counts, the upload's end, the audit row: all of them wait for the commit together."""
+    pipeline, tenant_id, original = writing.pipeline, writing.tenant_id, new.original
+    _put_all(writing, taken.image_id, new)
+    pipeline.put(COUNT_SERIES, tenant_id, taken.series_id, original.size)
+    pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, original.size, new_series, new.found.modality)
+    _end_upload(writing, new, taken)
+    changes = {
+        "study": taken.study_id,
+        "source": new.source,
+        "checksum": original.checksum,
+        "size": original.size,
+    }
+    put(pipeline, tenant_id, writing.actor, Action("image.store", "radiology_image", taken.image_id, changes))
+    pipeline.send()
 
 
 def _new_study(session: Session, tenant_id: int, found: Instance, order: RadiologyOrder | None) -> int:
@@ -219,11 +199,11 @@ def _new_series(session: Session, tenant_id: int, study_id: int, found: Instance
     return int(row.id), 0
 
 
-def _values(tenant_id: int, series_id: int, new: NewImage, backend: str) -> tuple[Any, ...]:
+def _values(new: NewImage, backend: str) -> tuple[Any, ...]:
     found, wrapped = new.found, new.wrapped
     return (
-        *(tenant_id, series_id, found.image_uid, found.instance_number, found.sop_class_uid),
-        *(found.transfer_syntax_uid, found.rows, found.columns, found.frames, backend),
+        *(found.image_uid, found.instance_number, found.sop_class_uid, found.transfer_syntax_uid),
+        *(found.rows, found.columns, found.frames, backend),
         *(new.original.key, new.filename, new.original.size, new.mime_type, new.original.checksum),
         *((wrapped.key, wrapped.size, wrapped.checksum) if wrapped else (None, None, None)),
         *(json.dumps(dict(found.tags)), new.source, new.user_id),
@@ -257,23 +237,10 @@ def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
         action = Action("image.restore", "radiology_image", known.image_id, changes)
         record(writing.session, writing.tenant_id, writing.actor, action)
     _end_upload(writing, new, taken)
+    writing.pipeline.send()
     return taken
-
-
-def _note(writing: Writing, new: NewImage, taken: Taken) -> None:
-    _end_upload(writing, new, taken)
-    original = new.original
-    changes = {
-        "study": taken.study_id,
-        "source": new.source,
-        "checksum": original.checksum,
-        "size": original.size,
-    }
-    action = Action("image.store", "radiology_image", taken.image_id, changes)
-    record(writing.session, writing.tenant_id, writing.actor, action)
 
 
 def _end_upload(writing: Writing, new: NewImage, taken: Taken) -> None:
     if new.upload_id is not None:
-        values = {"image_id": taken.image_id, "tenant_id": writing.tenant_id, "id": new.upload_id}
-        writing.session.execute(STORED, values)
+        writing.pipeline.put(END_UPLOAD, writing.tenant_id, new.upload_id, taken.image_id)

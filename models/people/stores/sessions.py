@@ -7,7 +7,6 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
-from models.instruments.tables import Equipment
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import NotFoundError
@@ -84,19 +83,6 @@ def find_session(session: Session, token: str, *, is_seen: bool = True) -> Known
             .where(UserSession.tenant_id == found.tenant_id, UserSession.id == found.id)
             .values(last_seen_at=func.now())
         )
-    return known(tenant, user, session_id=found.id)
-
-
-def known(
-    tenant: Tenant,
-    user: User,
-    *,
-    session_id: int | None = None,
-    token_id: int | None = None,
-    scopes: frozenset[str] | None = None,
-    equipment_id: int | None = None,
-) -> Known:
-    """The user and tenant rows as one answer."""
     return Known(
         tenant_id=tenant.id,
         tenant_slug=tenant.slug,
@@ -106,27 +92,7 @@ def known(
         email=user.email,
         name=user.name,
         roles=frozenset(user.roles),
-        session_id=session_id,
-        token_id=token_id,
-        scopes=scopes,
-        equipment_id=equipment_id,
-    )
-
-
-def known_instrument(tenant: Tenant, equipment: Equipment, *, token_id: int, scopes: frozenset[str]) -> Known:
-    """The instrument and tenant rows as one answer: nobody's roles, and no more than the key's scopes."""
-    return Known(
-        tenant_id=tenant.id,
-        tenant_slug=tenant.slug,
-        tenant_name=tenant.name,
-        time_zone=tenant.time_zone,
-        user_id=0,
-        email="",
-        name=equipment.name,
-        roles=frozenset(),
-        token_id=token_id,
-        scopes=scopes,
-        equipment_id=equipment.id,
+        session_id=found.id,
     )
 
 

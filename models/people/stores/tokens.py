@@ -6,22 +6,21 @@ An instrument's own, with which it pushes results, are made in models/instrument
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from models.instruments.tables import Equipment
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import InvalidError, NotFoundError
+from models.kernel.pipeline import Pipeline, Prepared
 from models.kernel.secrets import new_token, token_hash
-from models.kernel.tables import Tenant
 from models.kernel.tenancy import switch_tenant
 from models.people.roles import SCOPES
 from models.people.rules import refuse_unknown
 from models.people.schemas import TokenIn
-from models.people.stores.sessions import Known, known, known_instrument
+from models.people.stores.sessions import Known
 from models.people.stores.users import get_user
-from models.people.tables import ApiToken, User
+from models.people.tables import ApiToken
 
 PUSH = "results:push"
 USED_EVERY_SECONDS = 60
@@ -50,38 +49,51 @@ def issue_token(session: Session, tenant_id: int, actor: Actor, user_id: int, gi
     return row, token.text
 
 
+WHERE = Prepared("token_where", "bytea", "SELECT tenant_id, id FROM registry_api_token($1)")
+WHOSE = Prepared(
+    "token_whose",
+    "bigint, bigint",
+    """
+    SELECT n.slug, n.name AS tenant_name, n.time_zone, t.scopes, t.last_used_at, t.user_id, u.email, u.name, u.roles,
+           t.equipment_id, e.name AS equipment_name
+    FROM api_token t
+    JOIN tenant n ON n.id = t.tenant_id
+    LEFT JOIN app_user u ON u.tenant_id = t.tenant_id AND u.id = t.user_id
+    LEFT JOIN equipment e ON e.tenant_id = t.tenant_id AND e.id = t.equipment_id
+    WHERE t.tenant_id = $1 AND t.id = $2 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+      AND (t.user_id IS NULL OR u.is_active)
+    """,
+)
+"""Asked with every request of a program: prepared, so that it costs two round trips."""
+
+
 def find_token(session: Session, token: str) -> Known | None:
     """Whom a token speaks for, if it still may; notes its use (a transaction without a tenant)."""
-    found = session.execute(
-        text("SELECT tenant_id, id FROM registry_api_token(:hash)"), {"hash": token_hash(token)}
-    ).one()
+    pipeline = Pipeline(session)
+    found = pipeline.ask(WHERE, token_hash(token))[0]
     if found.tenant_id is None:
         return None
-    switch_tenant(session, found.tenant_id)
-    wanted = (
-        select(ApiToken, User, Equipment, Tenant)
-        .outerjoin(User, (User.tenant_id == ApiToken.tenant_id) & (User.id == ApiToken.user_id))
-        .outerjoin(Equipment, (Equipment.tenant_id == ApiToken.tenant_id) & (Equipment.id == ApiToken.equipment_id))
-        .join(Tenant, Tenant.id == ApiToken.tenant_id)
-        .where(
-            ApiToken.tenant_id == found.tenant_id,
-            ApiToken.id == found.id,
-            ApiToken.revoked_at.is_(None),
-            or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()),
-            or_(User.is_active, ApiToken.user_id.is_(None)),
-        )
-    )
-    row = session.execute(wanted).one_or_none()
-    if row is None:
+    switch_tenant(session, found.tenant_id, pipeline)
+    rows = pipeline.ask(WHOSE, found.tenant_id, found.id)
+    if not rows:
         return None
-    api_token, user, equipment, tenant = row
-    used = api_token.last_used_at
-    if used is None or (utc_now() - used).total_seconds() > USED_EVERY_SECONDS:
+    row = rows[0]
+    if row.last_used_at is None or (utc_now() - row.last_used_at).total_seconds() > USED_EVERY_SECONDS:
         _note_use(session, found.tenant_id, found.id)
-    scopes = frozenset(api_token.scopes)
-    if user is None:
-        return known_instrument(tenant, equipment, token_id=found.id, scopes=scopes)
-    return known(tenant, user, token_id=found.id, scopes=scopes, equipment_id=api_token.equipment_id)
+    is_person = row.user_id is not None
+    return Known(
+        tenant_id=found.tenant_id,
+        tenant_slug=row.slug,
+        tenant_name=row.tenant_name,
+        time_zone=row.time_zone,
+        user_id=row.user_id or 0,
+        email=row.email if is_person else "",
+        name=row.name if is_person else row.equipment_name,
+        roles=frozenset(row.roles if is_person else ()),
+        token_id=found.id,
+        scopes=frozenset(row.scopes),
+        equipment_id=row.equipment_id,
+    )
 
 
 def list_tokens(session: Session, tenant_id: int, user_id: int | None = None) -> Sequence[ApiToken]:

@@ -49,21 +49,15 @@ class Spool:
         """The upload's file to write to: by one writer at a time, among all processes. BusyError for the second."""
         self._make()
         path = self.of_upload(upload_id)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with disk_errors():
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        growing = Growing(path, descriptor)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_same = os.fstat(descriptor).st_ino == path.stat().st_ino
-            except OSError:
-                is_same = False
-            if not is_same:  # taken, or taken in and gone between the two calls
+            if not growing.is_alone():
                 raise BusyError("another connection is sending this upload", retry_after_seconds=1)
-            growing = Growing(path, descriptor)
             yield growing
-            growing.is_open = False
         finally:
+            growing.is_open = False
             os.close(descriptor)
 
     def keep_as(self, path: Path, upload_id: int) -> None:
@@ -111,6 +105,14 @@ class Growing:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor, self.is_open = path, descriptor, True
+
+    def is_alone(self) -> bool:
+        """Whether the lock is ours; False too where the file was taken in and is gone meanwhile."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(self._descriptor).st_ino == self.path.stat().st_ino
+        except OSError:
+            return False
 
     @property
     def size(self) -> int:
