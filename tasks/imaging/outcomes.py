@@ -75,7 +75,8 @@ class StudyReport:
         self.done = self.total = 0
 
     def add(self, source: SourceOutcome) -> None:
-        """Count a source that has reached its end."""
+        """Count a source that has reached its end, and with it all its files."""
+        self.done = self.total
         (self.tally.count if source.ended == "archived" else self.tally.problem)(f"sources {source.ended}")
         for ended, words in WORDS.items():
             self.tally.count(words, source.counts[ended])

@@ -129,7 +129,7 @@ def test_a_source_that_is_wrong_as_a_whole_is_quarantined_with_its_reason(
 ) -> None:
     drop.put(NAME, files)
     assert drop.run().tally.problems == {"sources quarantined": 1}
-    assert drop.uids() == drop.clinic.spool() == []
+    assert (drop.uids(), drop.clinic.spool()) == ([], [])
     reason = (drop.base / "quarantine" / "north" / f"{NAME}.reason.txt").read_text()
     assert reason.startswith(f"refused: {rule}\n")
     assert NAME not in reason

@@ -166,9 +166,7 @@ def test_what_is_declared_wrongly_names_its_field(clinic: Clinic) -> None:
         assert (refused.status_code, refused.json()["fields"][0]["field"]) == (422, field)
     twice = clinic.declare([ct(), ct()], study_uid=STUDY, images=[of_ct(), of_ct()])
     assert twice.json()["fields"][0]["field"] == "images.1.image_uid"
-    theirs = clinic.declare(
-        [ct()], study_uid=STUDY, radiology_order_id=order_id, patient_id="P999", images=[of_ct()]
-    )
+    theirs = clinic.declare([ct()], study_uid=STUDY, radiology_order_id=order_id, patient_id="P999", images=[of_ct()])
     assert theirs.json()["fields"][0]["field"] == "patient_id"
     assert clinic.declare([ct()], study_uid=STUDY, radiology_order_id=999, images=[of_ct()]).status_code == 404
     assert clinic.rows("SELECT 1 FROM image_upload") == []
