@@ -10,7 +10,7 @@ from api.imaging.pages_kit import REFUSALS, PageNumber, Refusal, Technician, com
 from api.imaging.resuming import Resuming
 from api.render import redirect
 from api.runs import start_completing
-from models.imaging.rules import RULES
+from models.imaging.rules import why
 from models.imaging.schemas import SettleIn
 from models.imaging.stores import uploads
 from models.imaging.stores.uploads import Ending, UploadFilter, reason_of
@@ -41,7 +41,7 @@ def retry_upload_page(request: Request, upload_id: Id, caller: Technician) -> Re
     if answer.state == "stored":
         start_completing(caller)
         return redirect(request, "/radiology/uploads?state=held", flash="Stored.")
-    said = f"Still held: {RULES.get(answer.rule or '', answer.rule or '')}."
+    said = f"Still held: {why(answer.rule or '')}."
     return redirect(request, "/radiology/uploads?state=held", flash=said, level="warning")
 
 

@@ -1,4 +1,4 @@
-"""A chest as a CT would show it, so that pictures of the pages look like something and windows show different things."""
+"""A chest as a CT would show it, so that windows have different things to show."""
 
 from typing import Any
 

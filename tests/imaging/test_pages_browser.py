@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import chromium as chromium
 from tests.browser.people import PHONE, WIDE
@@ -18,6 +18,11 @@ from tests.imaging.phantom import chest
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 PROBLEMS = (Path(__file__).parents[1] / "browser" / "usable.js").read_text()
 EVERY_ROLE = ("radiology_technician", "doctor", "supervisor", "administrator")
+FIRST_IMAGE = """
+SELECT image.id FROM radiology_image image
+JOIN radiology_series series ON series.tenant_id = image.tenant_id AND series.id = image.series_id
+WHERE series.study_id = :s ORDER BY image.id LIMIT 1
+"""
 SHOTS = os.environ.get("LABWIRE_TEST_SHOTS", "")
 """A folder for pictures of the pages, for whoever wants to look at them."""
 
@@ -89,10 +94,7 @@ def furnish(clinic: Clinic) -> dict[str, str]:
     )
     clinic.send(held.json()["uploads"][0]["id"], other)
     ids = {study: number for number, study in clinic.rows("SELECT id, study_uid FROM radiology_study")}
-    (image_id,) = clinic.rows(
-        "SELECT i.id FROM radiology_image i JOIN radiology_series s ON s.tenant_id = i.tenant_id AND s.id = i.series_id WHERE s.study_id = :s ORDER BY i.id LIMIT 1",
-        s=ids[uid],
-    )[0]
+    (image_id,) = clinic.rows(FIRST_IMAGE, s=ids[uid])[0]
     clinic.technician.post(f"/api/v1/radiology/images/{image_id + 2}/reject", json={"note": "The patient moved"})
     clinic.doctor.post(f"/api/v1/radiology/studies/{ids[uid]}/grants", json={})
     return {
