@@ -111,7 +111,8 @@ def note_viewed(session: Session, view: View, study: RadiologyStudy) -> None:
 
     By a viewer's address that is noted when it is first used, and when it is opened again.
     """
-    if view.grant_id is None and usage.is_to_be_noted((view.tenant_id, view.actor.session_id, study.id)):
+    key = (view.tenant_id, view.user_id, view.actor.session_id, study.id)
+    if view.grant_id is None and usage.is_to_be_noted(key):
         note_study_read(session, view.tenant_id, view.actor, study)
 
 
