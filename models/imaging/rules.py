@@ -27,15 +27,31 @@ RULES = {
     "unreadable": "The file cannot be read",
     "parser_died": "Reading it ended the process that did: to be looked at by a person",
     "parser_time": "Reading it took too long: to be looked at by a person",
+    "parser_failed": "Reading it failed in a way nobody foresaw: to be looked at by a person",
+    "codec": "Its compression is not supported",
     "other_bytes": "Another file is stored under this image UID",
 }
 """Why a file is not let in, as people read it."""
 
 
 HELD_RULES = frozenset(
-    ("patient", "study_of_another", "series_elsewhere", "order_taken", "order_differs", "parser_died", "parser_time")
+    (
+        "patient",
+        "study_of_another",
+        "series_elsewhere",
+        "order_taken",
+        "order_differs",
+        "parser_died",
+        "parser_time",
+        "parser_failed",
+    )
 )
 """What is held though nobody declared it: a mix-up or an attack. Any other file stays the sender's."""
+
+
+def why(rule: str) -> str:
+    """The rule in words; its name where it has none."""
+    return RULES.get(rule, rule)
 
 
 class NotLetInError(Exception):

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -23,17 +24,20 @@ from models.kernel.errors import ConfigError, LabwireError
 from models.kernel.settings import settings
 from models.kernel.tenancy import known_tenants, tenant_session
 from models.vitals.stores.file_batches import FileDevice, backfill_limit, devices_by_code
+from tasks.clients import moving
+from tasks.clients.claims import ClaimedFile, Claims
 from tasks.runs import batch_task, described, flow_actor
-from tasks.vitals import inbox, moves
+from tasks.vitals import inbox
 from tasks.vitals.contents import Parsed, codes, items, parse
 from tasks.vitals.gate import FileToJudge, judge
-from tasks.vitals.inbox import ClaimedFile, Claims, Place, RefusedFileError
+from tasks.vitals.inbox import Place, RefusedFileError
 from tasks.vitals.outcomes import FileOutcome, FileReport
 from tasks.vitals.storing import Storing, Wish, store
 
 MOST_FILES = 10_000
 MOST_BYTES = 24 * 2**20
 """Of the files that are judged together: they are in memory at once."""
+LINES_OF_JSON = (".jsonl", ".ndjson")
 WRONG_AS_A_WHOLE = "most_readings_bad"
 
 log = structlog.get_logger(__name__)
@@ -164,22 +168,29 @@ class Run:
     def _move(self, works: Sequence[Work]) -> None:
         """Every file to its end; one that cannot be moved stays claimed, and the next run tries again."""
         now, archive_dir, touched = utc_now(), settings().iot_archive, set()
-        moves.sync_files([work.file.path for work in works if work.outcome.is_good])
+        moving.sync_files([work.file.path for work in works if work.outcome.is_good])
         for work in works:
             path, outcome = work.file.path, work.outcome
             try:
                 if outcome.is_good:
-                    touched.add(moves.archive(path, archive_dir, work.file.slug, now).parent)
+                    touched.add(_archive(path, archive_dir / work.file.slug, now).parent)
                     outcome.ended = "archived"
                 else:
-                    touched.add(moves.quarantine(path, archive_dir, work.file.slug, now, outcome.reason()).parent)
+                    touched.add(moving.quarantine(path, archive_dir, work.file.slug, now, outcome.reason()).parent)
                     outcome.ended = "quarantined"
             except OSError as error:
                 log.error("a file could not be moved", file=outcome.fingerprint, error=type(error).__name__)
                 outcome.ended = "not moved"
             self.report.add(outcome)
         for folder in touched:
-            moves.sync_folder(folder)
+            moving.sync_folder(folder)
+
+
+def _archive(path: Path, folder: Path, now: datetime) -> Path:
+    """Move a file to `<folder>/YYYY-MM-DD/<name>_<YYYYMMDD_HHMMSS>.json` and say where it is."""
+    suffix = path.suffix if path.suffix in LINES_OF_JSON else ".json"
+    stem = f"{moving.shortened(path.stem)}_{now:%Y%m%d_%H%M%S}"
+    return moving.archive(path, folder / f"{now:%Y-%m-%d}", stem, suffix)
 
 
 @contextmanager

@@ -164,3 +164,16 @@ def make_clinic(media: Path) -> Callable[[str], Clinic]:
 def clinic(make_clinic: Callable[[str], Clinic]) -> Clinic:
     """The clinic of the test."""
     return make_clinic("north")
+
+
+@pytest.fixture
+def drop(clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A drop folder whose sources are taken at once; that they must settle first has tests of its own."""
+    from tasks.imaging import sources
+    from tests.imaging.drops import Drop  # they take seconds to import
+
+    monkeypatch.setattr(sources, "SETTLED_SECONDS", 0.0)
+    (tmp_path / "radiology" / "inbox").mkdir(parents=True)
+    monkeypatch.setenv("LABWIRE_RADIOLOGY_INBOX_DIR", str(tmp_path / "radiology" / "inbox"))
+    settings.cache_clear()
+    return Drop(clinic, tmp_path / "radiology")

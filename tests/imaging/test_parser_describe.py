@@ -228,6 +228,13 @@ def test_the_extended_table_groups_fragments(parsers: ParserPool, tmp_path: Path
     pixels, offsets, lengths = encapsulate_extended(FRAMES)
     path = fragmented(tmp_path / "a", pixels, 3, ExtendedOffsetTable=offsets, ExtendedOffsetTableLengths=lengths)
     assert [cut(path, *frame).rstrip(b"\x00") for frame in parsers.describe(path).frames] == FRAMES
+    # Several fragments a frame, none of which shows by itself that it begins one.
+    plain = [bytes([7]) * 24, bytes([8]) * 40]
+    pixels, offsets = encapsulate(plain, fragments_per_frame=2, has_bot=False), pack("<2Q", 0, 24 + 2 * 8)
+    path = fragmented(tmp_path / "b", pixels, 2, ExtendedOffsetTable=offsets, ExtendedOffsetTableLengths=offsets)
+    found = parsers.describe(path)
+    assert [len(frame) for frame in found.frames] == [2, 2]
+    assert [cut(path, *frame) for frame in found.frames] == plain
 
 
 def test_one_frame_is_all_of_its_fragments(parsers: ParserPool, tmp_path: Path) -> None:

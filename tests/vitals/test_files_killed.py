@@ -9,8 +9,9 @@ import pytest
 
 from models.kernel import db
 from models.vitals.stores.storing import forget_ids
-from tasks.vitals import inbox, ingest, moves, outcomes, storing
-from tasks.vitals.inbox import Claims
+from tasks.clients import moving
+from tasks.clients.claims import Claims
+from tasks.vitals import inbox, ingest, outcomes, storing
 from tests.vitals.files import Drop, reading
 
 pytestmark = [pytest.mark.store, pytest.mark.rerun]
@@ -26,12 +27,12 @@ STEPS: dict[str, Step] = {
     "before the first commit": (storing, "store_file_readings", "after", 1),
     "after the first commit": (storing, "store_file_readings", "before", 3),
     "before the last commit": (storing, "record_validation", "after", 1),
-    "before the first move": (moves, "move", "before", 1),
-    "after the first move": (moves, "move", "after", 1),
-    "before a bad file's reason": (moves, "quarantine", "before", 1),
-    "between the reason and the move": (moves, "_write_new", "after", 1),
+    "before the first move": (moving, "move", "before", 1),
+    "after the first move": (moving, "move", "after", 1),
+    "before a bad file's reason": (moving, "quarantine", "before", 1),
+    "between the reason and the move": (moving, "write_new", "after", 1),
     "after the last move": (outcomes.FileReport, "add", "before", 5),
-    "before the folders are durable": (moves, "sync_folder", "before", 1),
+    "before the folders are durable": (moving, "sync_folder", "before", 1),
     "before the run gives back its folder": (Claims, "__exit__", "before", 1),
 }
 

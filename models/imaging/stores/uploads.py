@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.imaging.ports import DICOM
-from models.imaging.rules import RULES
+from models.imaging.rules import why
 from models.imaging.schemas import DeclarationIn, DeclaredImage
 from models.imaging.stores.declaring import Declaring
 from models.imaging.stores.orders import get_order
@@ -155,7 +155,7 @@ def waiting_since(session: Session, tenant_id: int, before: datetime, *, most: i
 
 def reason_of(upload: ImageUpload) -> str | None:
     """Why it is held, in words."""
-    return RULES.get(upload.rule, upload.rule) if upload.rule else None
+    return why(upload.rule) if upload.rule else None
 
 
 def _named_order(session: Session, tenant_id: int, given: DeclarationIn) -> int | None:

@@ -67,7 +67,7 @@ def _exif(given: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, value in [*given.items(), *given.get_ifd(_EXIF).items()]:
         name = TAGS.get(number, "")
-        if number in (_EXIF, _GPS) or not name or name.startswith("GPS") or len(found) >= MOST_FIELDS:
+        if number in (_EXIF, _GPS) or not name or len(found) >= MOST_FIELDS:
             continue
         if (kept := _value(value)) not in (None, "", []):
             found[name] = kept

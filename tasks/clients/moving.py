@@ -1,4 +1,4 @@
-"""Files on their way out of the inbox: to the archive or to quarantine, durably, and never over another file."""
+"""What was dropped on its way out of an inbox: to archive or quarantine, durably, and never over another file."""
 
 import ctypes
 import errno
@@ -11,15 +11,11 @@ from pathlib import Path
 
 AT_FDCWD, NO_REPLACE = -100, 1
 LONGEST_STEM_BYTES = 180
-LINES_OF_JSON = (".jsonl", ".ndjson")
 _rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
-def archive(path: Path, archive_dir: Path, slug: str, now: datetime) -> Path:
-    """Move a file to `<archive>/[<slug>/]YYYY-MM-DD/<name>_<YYYYMMDD_HHMMSS>.json` and say where it is."""
-    folder = archive_dir / slug / f"{now:%Y-%m-%d}"
-    suffix = path.suffix if path.suffix in LINES_OF_JSON else ".json"
-    stem = f"{_shortened(path.stem)}_{now:%Y%m%d_%H%M%S}"
+def archive(path: Path, folder: Path, stem: str, suffix: str) -> Path:
+    """Move it to `<folder>/<stem><suffix>`, with a number behind the stem where that is taken; say where it is."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     number = 1
     while True:
@@ -30,17 +26,17 @@ def archive(path: Path, archive_dir: Path, slug: str, now: datetime) -> Path:
 
 
 def quarantine(path: Path, archive_dir: Path, slug: str, now: datetime, reason: str) -> Path:
-    """Move a file to `<quarantine>/[<slug>/]<name>` with its reason beside it, and say where it is.
+    """Move it to `quarantine/[<slug>/]<name>` beside the archive, with its reason, and say where it is.
 
     The reason is written first: it reserves the name, and no file is ever there without one.
     """
     folder = archive_dir.parent / "quarantine" / slug
     folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    stem, suffix = _shortened(path.stem), path.suffix[:20]
+    stem, suffix = shortened(path.stem), path.suffix[:20]
     number = 0
     while True:
         target = folder / (f"{stem}_{now:%Y%m%d_%H%M%S}_{number}{suffix}" if number else f"{stem}{suffix}")
-        if _write_new(target.with_name(f"{target.name}.reason.txt"), reason) and move(path, target):
+        if write_new(target.with_name(f"{target.name}.reason.txt"), reason) and move(path, target):
             return target
         number += 1
 
@@ -95,10 +91,12 @@ def _rename_new(source: Path, target: Path) -> None:
 
 def _copy_new(source: Path, target: Path) -> bool:
     """Durable at the other place before it ends at the first."""
+    half = target.with_name(f".{target.name}.part")
+    if source.is_dir() and not source.is_symlink():
+        return _copy_folder(source, half, target)
     if source.is_symlink() or not source.is_file():
         source.unlink()  # a link, pipe or socket: nothing of it to keep on another file system
         return True
-    half = target.with_name(f".{target.name}.part")
     with source.open("rb") as read, half.open("wb") as written:
         shutil.copyfileobj(read, written)
         written.flush()
@@ -114,7 +112,30 @@ def _copy_new(source: Path, target: Path) -> bool:
     return True
 
 
-def _write_new(path: Path, text: str) -> bool:
+def _copy_folder(source: Path, half: Path, target: Path) -> bool:
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(source, half, symlinks=True, ignore=_not_to_be_kept)
+    for folder, _, names in os.walk(half):
+        sync_files([path for name in names if not (path := Path(folder, name)).is_symlink()])
+        sync_folder(Path(folder))
+    try:
+        _rename_new(half, target)
+    except FileExistsError:
+        shutil.rmtree(half)
+        return False
+    sync_folder(target.parent)
+    shutil.rmtree(source)
+    return True
+
+
+def _not_to_be_kept(folder: str, names: list[str]) -> list[str]:
+    """Pipes and sockets."""
+    paths = [Path(folder, name) for name in names]
+    return [path.name for path in paths if not (path.is_symlink() or path.is_dir() or path.is_file())]
+
+
+def write_new(path: Path, text: str) -> bool:
+    """A new file, durably; False when there is something of that name."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     except FileExistsError:
@@ -126,5 +147,6 @@ def _write_new(path: Path, text: str) -> bool:
     return True
 
 
-def _shortened(stem: str) -> str:
+def shortened(stem: str) -> str:
+    """The name's stem, short enough for a time and a number behind it."""
     return os.fsdecode(os.fsencode(stem)[:LONGEST_STEM_BYTES])

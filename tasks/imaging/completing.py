@@ -1,0 +1,178 @@
+"""Tasks of complete-uploads: uploads that came to a stop are finished, told of, given up; the spool is swept."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from models.imaging.intake import Intake, Offer
+from models.imaging.offers import offer_of
+from models.imaging.rules import HELD_RULES, NotLetInError
+from models.imaging.stores import uploads
+from models.imaging.stores.completing import complete_ones, states_of
+from models.imaging.stores.reminding import remind_of_stopped
+from models.kernel.audit import Actor
+from models.kernel.clock import utc_now
+from models.kernel.errors import ConfigError, ConflictError, RetryableError
+from models.kernel.settings import settings
+from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
+from tasks.clients.dicom.pool import pool
+from tasks.clients.storage.backends import storage_for_new
+from tasks.clients.storage.spool import BusyError, Growing, spool_of
+from tasks.runs import batch_task, described, flow_actor
+from tasks.tally import Tally
+
+KEEP_SECONDS = 86_400
+"""Of a file in the spool that belongs to nothing: a process at work may be about to name it."""
+DAMAGED = ("checksum", "size")
+"""What the way damaged: the sender begins again."""
+Work = Callable[["Completing"], None]
+
+log = structlog.get_logger(__name__)
+
+
+@batch_task
+async def finish_uploads(tenant: str) -> Tally:
+    """Take in what is complete in the spool though the process that received it is gone."""
+    return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.finish)
+
+
+@batch_task
+async def remind_and_expire(tenant: str) -> Tally:
+    """Tell uploaders of what came to a stop, and give up what came to a stop long ago."""
+    return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.remind, Completing.expire)
+
+
+@batch_task
+async def sweep_spool(tenant: str) -> Tally:
+    """Remove from the spool what belongs to nothing any more."""
+    return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.sweep)
+
+
+def complete(tenant: str, actor: Actor, *works: Work) -> Tally:
+    """These works for a tenant (slug), or for all for an empty one, without a run of Prefect's."""
+    tally = Tally()
+    for one in known_tenants(tenant):
+        completing = Completing(one, actor, tally)
+        for work in works:
+            work(completing)
+    return tally
+
+
+class Completing:
+    """One tenant's uploads. Every upload is locked while it is looked at, as it is while parts of it are received."""
+
+    def __init__(self, tenant: KnownTenant, actor: Actor, tally: Tally) -> None:
+        self._tenant, self._actor, self._tally = tenant, actor, tally
+        self._spool = spool_of(tenant.slug)
+
+    def finish(self) -> None:
+        """Those whose bytes are all here: stored, or held with the rule that keeps them out."""
+        sizes = {number: self._spool.size_of(number) for number in self._spool.numbered()}
+        with tenant_session(self._tenant.id) as session:
+            numbers = complete_ones(session, self._tenant.id, sizes)
+        if not numbers:
+            return
+        for number in numbers:
+            try:
+                self._finish(number)
+            except BusyError:
+                self._tally.count("being sent")
+            except (RetryableError, ConfigError, OperationalError):
+                raise
+            except Exception as error:  # noqa: BLE001  # a file that no rule foresaw must not stop all others
+                log.error("an upload could not be taken in", upload=number, error=described(error))
+                self._tally.problem("not taken in").note(f"upload {number} of tenant {self._tenant.id}")
+
+    def remind(self) -> None:
+        """One mail per uploader."""
+        now = utc_now()
+        before = now - timedelta(hours=settings().upload_remind_hours)
+        with tenant_session(self._tenant.id) as session:
+            told, nobody = remind_of_stopped(session, self._tenant.id, self._actor, before=before, now=now)
+        self._tally.count("reminded of", told - nobody).problem("nobody to mail", nobody)
+
+    def expire(self) -> None:
+        """Declared uploads that no byte came for since long."""
+        before = utc_now() - timedelta(days=settings().upload_expire_days)
+        with tenant_session(self._tenant.id) as session:
+            numbers = [each.id for each in uploads.waiting_since(session, self._tenant.id, before)]
+        for number in numbers:
+            try:
+                with self._spool.opened(number):
+                    with tenant_session(self._tenant.id) as session:
+                        upload = uploads.get_upload(session, self._tenant.id, number, lock=True)
+                        if upload.state != "declared" or upload.touched_at >= before:
+                            continue
+                        ending = uploads.Ending("expired", "no byte came for too long")
+                        uploads.give_up(session, self._tenant.id, self._actor, number, ending)
+                    self._spool.discard(number)
+                self._tally.count("expired")
+            except (BusyError, ConflictError):
+                self._tally.count("being sent")
+
+    def sweep(self) -> None:
+        """Temporary files of processes that are gone, and numbered ones whose upload has ended or is not known."""
+        self._tally.count("temporary files removed", self._spool.sweep(KEEP_SECONDS))
+        numbered = self._spool.numbered()
+        with tenant_session(self._tenant.id) as session:
+            states = states_of(session, self._tenant.id, numbered.keys())
+        for number, path in sorted(numbered.items()):
+            if states.get(number) in uploads.OPEN:
+                continue
+            try:
+                if number in states or path.stat().st_ctime < time.time() - KEEP_SECONDS:
+                    self._remove(number, is_known=number in states)
+            except (BusyError, FileNotFoundError):
+                self._tally.count("being sent")
+
+    def _finish(self, number: int) -> None:
+        with self._spool.opened(number) as growing:
+            with tenant_session(self._tenant.id) as session:
+                upload = uploads.get_upload(session, self._tenant.id, number)
+            if upload.state != "declared":
+                return  # it ended meanwhile: swept with the rest
+            growing.sync()
+            try:
+                self._intake().take(offer_of(upload, growing.path))
+                self._tally.count("finished")
+            except NotLetInError as error:
+                if error.rule in DAMAGED:
+                    growing.empty()
+                    with tenant_session(self._tenant.id) as session:
+                        uploads.note_progress(session, self._tenant.id, number, 0)
+                    self._tally.count("damaged on the way")
+                    return
+                with tenant_session(self._tenant.id) as session:
+                    uploads.hold(session, self._tenant.id, self._actor, number, error.rule)
+                self._tally.count("held")
+
+    def _remove(self, number: int, *, is_known: bool) -> None:
+        with self._spool.opened(number) as growing:
+            with tenant_session(self._tenant.id) as session:
+                states = states_of(session, self._tenant.id, [number])
+            if states.get(number) in uploads.OPEN or bool(states) != is_known:
+                return
+            if not is_known and growing.size and self._taken_in(growing):
+                return
+            self._spool.discard(number)
+            self._tally.count("files of ended uploads removed")
+
+    def _taken_in(self, growing: Growing) -> bool:
+        """A file whose upload is not known, after a restore for example: an image is not thrown away."""
+        growing.sync()
+        offer, intake = Offer(path=growing.path, filename="image", source="storage"), self._intake()
+        try:
+            intake.take(offer)
+        except NotLetInError as error:
+            if error.rule not in HELD_RULES:
+                return False
+            intake.hold(offer, error, lambda number: self._spool.keep_as(growing.path, number))
+        self._tally.count("strays taken in")
+        return True
+
+    def _intake(self) -> Intake:
+        return Intake(self._tenant.id, self._actor, storage_for_new(self._tenant.slug), pool())

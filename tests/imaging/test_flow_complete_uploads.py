@@ -1,0 +1,252 @@
+"""Uploads that came to a stop are finished, told of once, given up; and what belongs to nothing leaves the spool."""
+
+import io
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pydicom
+import pytest
+from sqlalchemy import text
+
+from deployments.simulators.mailbox import Mailbox
+from flows.imaging.complete_uploads import complete_uploads
+from models.imaging.intake import Intake
+from models.imaging.stores import uploads
+from models.kernel import db
+from models.kernel.audit import SYSTEM
+from models.kernel.tenancy import tenant_session
+from tasks.clients.storage.spool import spool_of
+from tasks.imaging import completing
+from tasks.imaging.completing import Completing
+from tasks.tally import Tally
+from tasks.upkeep.deliver import deliver_kinds
+from tasks.upkeep.destinations import KINDS
+from tests.imaging.conftest import Clinic
+from tests.imaging.dicoms import ct, picture
+from tests.imaging.drops import exit_of
+from tests.upkeep.helpers import use_mailbox
+
+pytestmark = [pytest.mark.store]
+ALL = (Completing.finish, Completing.remind, Completing.expire, Completing.sweep)
+
+
+def run(*works: completing.Work) -> Tally:
+    return completing.complete("", SYSTEM, *(works or ALL))
+
+
+def declared(clinic: Clinic, *files: bytes) -> list[int]:
+    """Uploads of these files whose bytes lie in the spool, as of an API process that died."""
+    numbers = []
+    for file in files:
+        [upload] = declare(clinic, file)
+        numbers.append(upload["id"])
+        with spool_of(clinic.slug).opened(upload["id"]) as growing:
+            growing.write(file, 0)
+    return numbers
+
+
+def declare(clinic: Clinic, *files: bytes, filename: str = "a.dcm") -> list[dict[str, Any]]:
+    """Uploads of these files of one study, with the UIDs they have."""
+    said = [pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
+    images = [
+        {"image_uid": str(one.SOPInstanceUID), "series_uid": str(one.SeriesInstanceUID), "filename": filename}
+        for one in said
+    ]
+    answer = clinic.declare(files, study_uid=str(said[0].StudyInstanceUID), images=images)
+    assert answer.status_code == 201, answer.text
+    uploads_made: list[dict[str, Any]] = answer.json()["uploads"]
+    return uploads_made
+
+
+def states(clinic: Clinic) -> list[str]:
+    return [row.state for row in clinic.rows("SELECT state FROM image_upload ORDER BY id")]
+
+
+def let_pass(clinic: Clinic, time: str) -> None:
+    clinic.rows(f"UPDATE image_upload SET touched_at = touched_at - interval '{time}' RETURNING 1")
+
+
+def make_old(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything in the spool has lain there for more than a day."""
+    monkeypatch.setattr(completing, "KEEP_SECONDS", -1)
+
+
+@pytest.mark.flow
+@pytest.mark.rerun
+@pytest.mark.xdist_group("prefect")
+async def test_what_a_dead_process_had_received_is_stored_and_a_second_run_finds_nothing(
+    clinic: Clinic, prefect_server: None
+) -> None:
+    declared(clinic, ct(1), ct(2))
+    state = await complete_uploads(return_state=True)
+    assert (state.is_completed(), state.message) == (True, "finished 2")
+    before = (states(clinic), clinic.objects())
+    assert before[0] == ["stored", "stored"]
+    assert clinic.spool() == []
+    again = await complete_uploads(tenant=clinic.slug, return_state=True)
+    assert again.message == "nothing to do"
+    assert (states(clinic), clinic.objects()) == before
+    assert len(clinic.rows("SELECT 1 FROM radiology_image")) == 2
+
+
+def test_a_file_other_than_declared_begins_again_and_one_a_rule_keeps_out_is_held(clinic: Clinic) -> None:
+    clinic.stow(ct(1, PatientID="P999"))
+    damaged, held = declared(clinic, ct(1, study_uid="1.2.3", series_uid="1.2.3.1"), ct(2))
+    spool_of(clinic.slug).of_upload(damaged).write_bytes(b"x" * len(ct(1, study_uid="1.2.3", series_uid="1.2.3.1")))
+    assert run().message == "damaged on the way 1, held 1"
+    rows = {row.id: row for row in clinic.rows("SELECT id, state, rule, received_bytes FROM image_upload")}
+    assert (rows[damaged].state, rows[damaged].received_bytes) == ("declared", 0)
+    assert (rows[held].state, rows[held].rule) == ("held", "study_of_another")
+    assert {path.name: path.stat().st_size for path in clinic.spool()} == {str(damaged): 0, str(held): len(ct(2))}
+    assert run().message == "nothing to do"
+
+
+def test_what_is_not_complete_or_being_sent_is_left_alone(clinic: Clinic) -> None:
+    sent, torn = declared(clinic, ct(1), ct(2))
+    with spool_of(clinic.slug).opened(torn) as growing:
+        growing.empty()
+        growing.write(ct(2)[:100], 0)
+    with spool_of(clinic.slug).opened(sent):
+        assert run().message == "being sent 1"
+    assert states(clinic) == ["declared", "declared"]
+    assert run().message == "finished 1"
+    assert spool_of(clinic.slug).size_of(torn) == 100
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch, clinic: Clinic) -> Iterator[Mailbox]:
+    with Mailbox() as made:
+        use_mailbox(made, monkeypatch)
+        yield made
+
+
+async def test_an_uploader_is_told_once_by_one_mail_that_names_no_file(clinic: Clinic, mailbox: Mailbox) -> None:
+    name = "Zyxwhistle-1931.dcm"
+    first, second = declare(clinic, ct(1), ct(2), filename=name)
+    assert run().message == "nothing to do"
+    let_pass(clinic, "25 hours")
+    assert run().message == "reminded of 2"
+    assert run().message == "nothing to do"
+    await deliver_kinds(KINDS, idle_seconds=0.1)
+    [mail] = mailbox.messages
+    assert "Zyxwhistle" not in f"{mail.subject} {mail.text} {mail.html}"
+    assert f"upload {first['id']}: 0 of" in str(mail.text)
+    clinic.send(second["id"], ct(2)[:100])
+    let_pass(clinic, "25 hours")
+    assert run().message == "reminded of 1"
+
+
+def test_without_anybody_to_tell_the_run_says_so_once(clinic: Clinic) -> None:
+    declare(clinic, ct(1))
+    let_pass(clinic, "25 hours")
+    with tenant_session(clinic.tenant_id) as session:
+        session.execute(text("UPDATE app_user SET is_active = false"))
+    assert run().problems == {"nobody to mail": 1}
+    assert run().message == "nothing to do"
+
+
+def test_after_days_without_a_byte_an_upload_is_given_up_with_its_file(clinic: Clinic) -> None:
+    torn, sent = declared(clinic, ct(1), ct(2))
+    for number in (torn, sent):
+        with spool_of(clinic.slug).opened(number) as growing:
+            growing.empty()
+            growing.write(b"DICM", 0)
+    let_pass(clinic, "8 days")
+    with spool_of(clinic.slug).opened(sent):
+        assert run(Completing.expire).message == "expired 1, being sent 1"
+    assert states(clinic) == ["expired", "declared"]
+    assert [path.name for path in clinic.spool()] == [str(sent)]
+    clinic.rows(f"UPDATE image_upload SET touched_at = now() WHERE id = {sent} RETURNING 1")
+    assert run().message == "nothing to do"
+    [row] = clinic.rows("SELECT actor_kind FROM audit_event WHERE action = 'image_upload.expired'")
+    assert row.actor_kind == "system"
+
+
+def test_the_spool_keeps_what_is_open_and_loses_the_rest(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    (opened,) = declared(clinic, ct(1))
+    spool = spool_of(clinic.slug)
+    with spool.opened(opened) as growing:
+        growing.empty()
+    spool.fresh().write_bytes(b"left by a kill")
+    spool.of_upload(9001).write_bytes(b"of nobody")
+    assert run().message == "nothing to do"
+    make_old(clinic, monkeypatch)
+    assert run().message == "temporary files removed 1, files of ended uploads removed 1"
+    assert [path.name for path in clinic.spool()] == [str(opened)]
+    with tenant_session(clinic.tenant_id) as session:
+        uploads.give_up(session, clinic.tenant_id, SYSTEM, opened, uploads.Ending("discarded", "by hand"))
+    assert run().message == "files of ended uploads removed 1"
+    assert clinic.spool() == []
+
+
+def test_an_image_whose_upload_is_not_known_is_taken_in_and_not_removed(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic.stow(ct(1, PatientID="P999"))
+    spool = spool_of(clinic.slug)
+    for number, file in ((9001, ct(2, study_uid="1.2.3", series_uid="1.2.3.1")), (9002, ct(3)), (9003, picture())):
+        spool.of_upload(number).write_bytes(file)
+    make_old(clinic, monkeypatch)
+    assert run().message == "strays taken in 3"
+    assert states(clinic) == ["held"]
+    assert len(clinic.rows("SELECT 1 FROM radiology_image WHERE source = 'storage'")) == 2
+    assert len(clinic.spool()) == 1
+    assert run().message == "nothing to do"
+
+
+STEPS = {"before it is stored": "before", "after it is stored": "after"}
+
+
+def killed(step: str) -> int:
+    """The run in a process of its own that ends itself before or after an image is taken in."""
+    child = os.fork()
+    if not child:
+        try:
+            db.engine.cache_clear()
+            original = Intake.take
+
+            def die(*args: Any) -> Any:
+                if step == "before":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                original(*args)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            Intake.take = die  # type: ignore[method-assign,assignment]
+            run()
+        finally:
+            os._exit(1)
+    return exit_of(child)
+
+
+@pytest.mark.rerun
+@pytest.mark.parametrize("name", STEPS)
+def test_killed_anywhere_the_next_run_ends_the_same(clinic: Clinic, name: str) -> None:
+    declared(clinic, ct(1), ct(2))
+    assert killed(STEPS[name]) == -signal.SIGKILL
+    run()
+    assert states(clinic) == ["stored", "stored"]
+    assert clinic.spool() == []
+    assert len(clinic.objects()) == 2
+    assert run().message == "nothing to do"
+
+
+@pytest.mark.rerun
+def test_two_runs_at_once_store_each_upload_once(clinic: Clinic) -> None:
+    declared(clinic, *(ct(number) for number in range(1, 9)))
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            try:
+                db.engine.cache_clear()
+                run()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert [exit_of(child) for child in children] == [0, 0]
+    run()
+    assert states(clinic) == ["stored"] * 8
+    assert len(clinic.rows("SELECT 1 FROM audit_event WHERE action = 'image.store'")) == 8
