@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 
 from api import runs
 from api.imaging import receiving, viewing
+from api.imaging.noting import NOTED
+from api.imaging.objects import REMEMBERED
 from api.imaging.usage import Usage
 from models.imaging.schemas import OrderIn
 from models.imaging.stores.orders import create_order
@@ -134,6 +136,8 @@ def asked_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def no_uses_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this process remembers of who looked at what: ids are the same in every test's database."""
     monkeypatch.setattr(viewing, "usage", Usage())
+    NOTED.forget()
+    REMEMBERED.forget()
 
 
 @pytest.fixture(scope="session", autouse=True)
