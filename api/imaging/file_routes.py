@@ -8,7 +8,8 @@ from fastapi.security import HTTPAuthorizationCredentials
 from api.deps import bearer, cookie, tenant_work
 from api.errors import errors
 from api.imaging.file_serving import Looker, serve
-from api.imaging.viewing import View, look, note_viewed
+from api.imaging.noting import NOTED, note_looks
+from api.imaging.viewing import View, look
 from api.security import client_address
 from models.imaging.ports import DICOM, JPEG, PNG
 from models.imaging.stores import grants, studies
@@ -25,8 +26,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file as it was stored; `ETag` is its SHA-256", "content": KINDS},
     206: {"description": "The range that was asked for", "content": KINDS},
     304: {"description": "The asker has it (`If-None-Match`)"},
-    416: {"description": "No byte of the file is in the range"},
-    **errors(401, 403, 404),
+    **errors(401, 403, 404, 416),
 }
 
 router = APIRouter(prefix="/images", tags=["imaging"])
@@ -65,9 +65,10 @@ def look_at_file(
 def get_image_file(image_id: Id, request: Request, view: Annotated[View, Depends(look_at_file)]) -> Response:
     """The image's file exactly as it was stored, or a range of it. Its SHA-256 is checked on the way.
 
-    503: the stored file is corrupt or missing; of a large one that may show at its end, and the connection breaks.
+    500: the stored file is corrupt or missing; of a large one that may show at its end, and the connection breaks.
     """
     with tenant_work(view) as session:
         row = studies.get_image(session, view.tenant_id, image_id, view.seen)
-        note_viewed(session, view, row.study)
+        marks = note_looks(session, view, (row.study,))
+    NOTED.remember(marks)
     return serve(request, Looker(view.tenant_id, view.tenant_slug, view.actor), row.image)

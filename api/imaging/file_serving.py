@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.errors import MEANING, answer
 from api.imaging.damage import Problem, damaged
 from api.imaging.ranges import OutsideError, asked_range, has_it
 from models.imaging.ports import DICOM, MissingObjectError, ObjectStorage
@@ -31,7 +32,7 @@ class Looker:
 
 
 def serve(request: Request, looker: Looker, image: RadiologyImage) -> Response:
-    """The file as stored, or a part of it; DamagedError (503) where it is not what was stored.
+    """The file as stored, or a part of it; DamagedError (500) where it is not what was stored.
 
     A large file found damaged at its end breaks the connection: its last piece never goes out.
     """
@@ -47,7 +48,7 @@ def serve(request: Request, looker: Looker, image: RadiologyImage) -> Response:
     try:
         part = asked_range(request.headers, image.file_size, etag) if request.method == "GET" else None
     except OutsideError:
-        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{image.file_size}"})
+        return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{image.file_size}"})
     file = _File(looker, image, storage_for(image.backend, looker.tenant_slug))
     start, length = part or (0, image.file_size)
     headers["Content-Length"] = str(length)

@@ -12,8 +12,6 @@ WRITTEN_EVERY_SECONDS = 5.0
 SAME_OPENING_SECONDS = 10.0
 TOLD_EVERY_SECONDS = 60.0
 """A refused address is audited once in so long: a viewer that was shut out still asks for every image."""
-NOTED_EVERY_SECONDS = 600.0
-"""Somebody signed in who looks through a study is one reading of it in so long."""
 MOST = 10_000
 
 Key = tuple[int, int]
@@ -44,7 +42,7 @@ class Usage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uses: OrderedDict[Key, _Uses] = OrderedDict()
-        self._told: OrderedDict[tuple[object, ...], float] = OrderedDict()
+        self._told: OrderedDict[Key, float] = OrderedDict()
 
     def note(self, key: Key, *, is_opening: bool) -> Due | None:
         """One more request; what is to be written now, or None while there is time."""
@@ -79,16 +77,9 @@ class Usage:
 
     def is_to_be_told(self, key: Key) -> bool:
         """Whether a refusal of this grant is to be audited."""
-        return self._is_time(("refused", *key), TOLD_EVERY_SECONDS)
-
-    def is_to_be_noted(self, key: tuple[object, ...]) -> bool:
-        """Whether somebody's looking at a study is to be audited (again)."""
-        return self._is_time(("read", *key), NOTED_EVERY_SECONDS)
-
-    def _is_time(self, key: tuple[object, ...], seconds: float) -> bool:
         now = time.monotonic()
         with self._lock:
-            if now - self._told.get(key, -seconds) < seconds:
+            if now - self._told.get(key, -TOLD_EVERY_SECONDS) < TOLD_EVERY_SECONDS:
                 return False
             self._told[key] = now
             self._told.move_to_end(key)

@@ -106,15 +106,6 @@ def view_of_token(request: Request, token: str, *, is_opening: bool = False) -> 
     return view
 
 
-def note_viewed(session: Session, view: View, study: RadiologyStudy) -> None:
-    """Audit that the study is being shown: once in a while, not with each of its images.
-
-    By a viewer's address that is noted when it is first used, and when it is opened again.
-    """
-    if view.grant_id is None and usage.is_to_be_noted((view.tenant_id, view.actor.session_id, study.id)):
-        note_study_read(session, view.tenant_id, view.actor, study)
-
-
 def write_uses(tenant_id: int, grant_ids: list[int]) -> None:
     """Write what this process has counted of these grants and not written yet."""
     for grant_id in grant_ids:

@@ -14,7 +14,10 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api import runs
-from api.imaging import receiving
+from api.imaging import receiving, viewing
+from api.imaging.noting import NOTED
+from api.imaging.objects import REMEMBERED
+from api.imaging.usage import Usage
 from models.imaging.schemas import OrderIn
 from models.imaging.stores.orders import create_order
 from models.kernel.audit import SYSTEM
@@ -127,6 +130,14 @@ def asked_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     wishes = runs.Wishes(lambda flow, parameters, key: asked.append(flow), slot_seconds=0)
     monkeypatch.setattr(runs, "_wishes", lambda: wishes)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def no_uses_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process remembers of who looked at what: ids are the same in every test's database."""
+    monkeypatch.setattr(viewing, "usage", Usage())
+    NOTED.forget()
+    REMEMBERED.forget()
 
 
 @pytest.fixture(scope="session", autouse=True)

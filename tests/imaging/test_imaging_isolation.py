@@ -44,7 +44,9 @@ def world(clinic: Clinic) -> World:
     clinic.order(clinic.patient("FILLER"))
     order_id = clinic.order(clinic.patient(), accession_number="A1")
     other_id = clinic.order(clinic.patient("P9"), accession_number="A2")
-    other = ct(study_uid=OTHER_STUDY, series_uid=OTHER_SERIES, PatientID="P9", AccessionNumber="A2")
+    other = ct(
+        study_uid=OTHER_STUDY, series_uid=OTHER_SERIES, PatientID="P9", PatientName="Roe^Al", AccessionNumber="A2"
+    )
     assert clinic.stow(ct(AccessionNumber="A1"), ct(2, AccessionNumber="A1")).status_code == 200
     assert clinic.stow(other).status_code == 200
     waiting = ct(7)

@@ -32,9 +32,8 @@ API = "/api/v1/radiology"
 
 
 @pytest.fixture
-def study_id(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A study that doctors see; uses are counted from zero."""
-    monkeypatch.setattr(viewing, "usage", Usage())
+def study_id(clinic: Clinic) -> int:
+    """A study that doctors see."""
     clinic.order(clinic.patient(), accession_number="A1")
     assert clinic.stow(ct(AccessionNumber="A1")).status_code == 200
     return int(clinic.rows("SELECT id FROM radiology_study")[0].id)
