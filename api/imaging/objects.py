@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from api.imaging.viewing import View
@@ -91,17 +92,17 @@ class Reader:
         if found.size <= SMALL_BYTES:
             return iter((self._small(found),))
         self._check(found)
-        return self._watched(found, self.storage(found.backend).read(found.key))
+        return self._opened(found)
 
     def part(self, found: DicomObject, start: int, length: int) -> Iterator[bytes]:
         """Some bytes of the object, checked before this returns."""
         mark = self._mark(found)
         if REMEMBERED.has(mark):
-            return self._watched(found, self.storage(found.backend).read(found.key, start=start, length=length))
+            return self._opened(found, start, length)
         if found.size <= SMALL_BYTES:
             return iter((self._small(found)[start : start + length],))
         self._check(found)
-        return self._watched(found, self.storage(found.backend).read(found.key, start=start, length=length))
+        return self._opened(found, start, length)
 
     @contextmanager
     def file(self, found: DicomObject) -> Iterator[Path]:
@@ -114,10 +115,7 @@ class Reader:
             raise self._problem(found, "missing") from None
 
     def _small(self, found: DicomObject) -> bytes:
-        try:
-            data = b"".join(self.storage(found.backend).read(found.key))
-        except MissingObjectError:
-            raise self._problem(found, "missing") from None
+        data = b"".join(self._opened(found))
         if hashlib.sha256(data).hexdigest() != found.checksum:
             raise self._problem(found, "corrupt")
         REMEMBERED.add(self._mark(found))
@@ -129,17 +127,20 @@ class Reader:
             if REMEMBERED.has(mark):
                 return
             digest = hashlib.sha256()
-            for piece in self._watched(found, self.storage(found.backend).read(found.key)):
+            for piece in self._opened(found):
                 digest.update(piece)
             if digest.hexdigest() != found.checksum:
                 raise self._problem(found, "corrupt")
             REMEMBERED.add(mark)
 
-    def _watched(self, found: DicomObject, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _opened(self, found: DicomObject, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The pieces, of which the first is here: what is missing is known before an answer begins."""
         try:
-            yield from pieces
+            pieces = self.storage(found.backend).read(found.key, start=start, length=length)
+            first = next(pieces, b"")
         except MissingObjectError:
             raise self._problem(found, "missing") from None
+        return chain((first,), pieces)
 
     def _problem(self, found: DicomObject, problem: str) -> ProblemError:
         with tenant_session(self._view.tenant_id) as session:
