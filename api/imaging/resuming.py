@@ -4,19 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-from api.deps import Caller, tenant_work
+from fastapi import Request
+from sqlalchemy.orm import Session
+
+from api.deps import (
+    Caller,
+    is_allowed,
+    known_by_token,
+    note_foreign,
+    note_refusal,
+    refusal,
+    tenant_work,
+)
+from api.imaging.access import TECHNICIAN
 from api.imaging.answers import UploadAnswer
 from api.imaging.receiving import IN_MEMORY, Entrance, in_thread
 from models.imaging.offers import offer_of
 from models.imaging.rules import NotLetInError
 from models.imaging.stores import uploads
 from models.imaging.tables import ImageUpload
-from models.kernel.errors import ConflictError, InvalidError, LabwireError, NotFoundError
-from models.kernel.tenancy import tenant_session
+from models.kernel.errors import ConflictError, InvalidError, LabwireError, NotFoundError, UnreadableError
+from models.kernel.tenancy import group_session, tenant_session
 from tasks.clients.storage.spool import Growing
 
 AGAIN = ("checksum", "size")
 """What the way damaged: the sender begins again."""
+WRITE = "imaging:write"
 OVER = ("stored", "expired", "discarded")
 
 
@@ -39,12 +52,14 @@ class _EndedError(Exception):
 class Resuming:
     """One request with a part: a small one is one call of a thread, of a large one each MB is."""
 
-    def __init__(self, caller: Caller, upload_id: int) -> None:
-        self._caller, self._upload_id = caller, upload_id
-        self._entrance = Entrance(caller, "sync")
+    def __init__(self, caller: Caller | None, upload_id: int) -> None:
+        self._upload_id = upload_id
+        if caller is not None:
+            self._be(caller)
         self._held = ExitStack()
         self._file: Growing | None = None
         self._upload: ImageUpload
+        self._is_refused = False
         self._offset = 0
         self._waiting: list[bytes] = []
         self._bytes_waiting = 0
@@ -72,6 +87,9 @@ class Resuming:
             await asyncio.shield(in_thread(self._keep))
             raise
 
+    def _be(self, caller: Caller) -> None:
+        self._caller, self._entrance = caller, Entrance(caller, "sync")
+
     def retry(self) -> UploadAnswer:
         """Take in again what is held; called in a thread."""
         with self._held:
@@ -79,7 +97,11 @@ class Resuming:
 
     def _write(self) -> Growing:
         """What came so far goes to the file; InvalidError for more than was declared."""
+        if self._is_refused:
+            raise UnreadableError("the request was refused", field="body")
+        self._is_refused = self._file is None
         file = self._file or self._open("declared")
+        self._is_refused = False
         waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
         data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
         if self._offset > file.size:
@@ -107,9 +129,13 @@ class Resuming:
 
     def _open(self, state: str) -> Growing:
         """Make the file this request's alone, then see what the upload is; one that has ended needs no file."""
+        with tenant_work(self._caller) as session:
+            return self._opened(session, state)
+
+    def _opened(self, session: Session, state: str) -> Growing:
         self._file = file = self._held.enter_context(self._entrance.spool.opened(self._upload_id))
         try:
-            self._upload = self._read()
+            self._upload = uploads.get_upload(session, self._caller.tenant_id, self._upload_id)
         except NotFoundError:
             file.path.unlink(missing_ok=True)
             raise
@@ -120,10 +146,6 @@ class Resuming:
         if self._upload.state != state:
             raise ConflictError(f"upload {self._upload_id} is {self._upload.state}")
         return file
-
-    def _read(self) -> ImageUpload:
-        with tenant_work(self._caller) as session:
-            return uploads.get_upload(session, self._caller.tenant_id, self._upload_id)
 
     def _noted(self, file: Growing) -> UploadAnswer:
         received = file.size
@@ -145,3 +167,29 @@ class Resuming:
                 return UploadAnswer.of(held)
         told = {"state": "stored", "image_id": stored.taken.image_id, "received_bytes": upload.file_size}
         return UploadAnswer.of(upload).model_copy(update=told)
+
+
+class ResumingByToken(Resuming):
+    """The same for a program: who it is and what the upload is are asked in one transaction."""
+
+    def __init__(self, request: Request, upload_id: int, token: str) -> None:
+        super().__init__(None, upload_id)
+        self._request, self._token = request, token
+
+    @property
+    def caller(self) -> Caller:
+        """Known once something was received."""
+        return self._caller
+
+    def _open(self, state: str) -> Growing:
+        try:
+            with group_session() as session:
+                caller = known_by_token(self._request, session, self._token)
+                self._be(caller)
+                if is_allowed(caller, (TECHNICIAN,), WRITE):
+                    return self._opened(session, state)
+        except NotFoundError:
+            note_foreign(self._caller, "image_upload", self._upload_id)
+            raise
+        note_refusal(self._request, caller)
+        raise refusal(caller, (TECHNICIAN,), WRITE)
