@@ -13,6 +13,7 @@ from api.imaging import (
     instance_routes,
     metadata_routes,
     order_routes,
+    part_door,
     qido_routes,
     rendered_routes,
     stow_routes,
@@ -20,6 +21,7 @@ from api.imaging import (
     upload_routes,
 )
 
+BY_TOKEN = part_door.BY_TOKEN
 LARGE_BODIES = ("/api/v1/radiology/uploads/*/binary", "/api/v1/radiology/images", "/dicom-web/")
 
 router = APIRouter()
