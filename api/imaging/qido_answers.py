@@ -23,7 +23,7 @@ def answer(row: Sequence[Any], wanted: Search, base: str, is_within: int) -> Att
     found: Attributes = {"00080005": UTF8, "00080056": ONLINE, "00081190": _address(row, base)}
     for level, table in zip(Level, row, strict=False):
         is_told = level > is_within or level is wanted.level
-        add_columns(found, level, table, lambda key, told=is_told: told or _is_asked(key, wanted))  # type: ignore[misc]
+        add_columns(found, level, table, None if is_told else lambda key: _is_asked(key, wanted))
     if wanted.level is Level.INSTANCE:
         _add_metadata(found, row[2], wanted)
     return dict(sorted(found.items()))

@@ -20,18 +20,22 @@ _VRS = {
     "Columns": "US",
 }
 _OF_KIND = {"name": "PN", "date": "DA", "date_text": "DA", "uid": "UI", "number": "IS", "text": "LO"}
-_COLUMNS = {
-    level: [(key, _VRS.get(key.keyword) or _OF_KIND[key.kind]) for key in KEYS if key.level is level] for level in Level
-}
+
+
+def _vr_of(key: Key) -> str:
+    return _VRS.get(key.keyword) or _OF_KIND[key.kind]
+
+
+_COLUMNS = {level: [(key, _vr_of(key), key.tag, key.column) for key in KEYS if key.level is level] for level in Level}
 _COUNTED = ("codes", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances")
 
 
-def add_columns(found: Attributes, level: Level, row: Any, is_asked: Callable[[Key], bool]) -> None:
-    """Add what a row of this level says and is asked for; nothing that is empty."""
-    for key, vr in _COLUMNS[level]:
-        value = getattr(row, key.column)
-        if value not in (None, "", []) and is_asked(key):
-            found[key.tag] = {"vr": vr, "Value": _values(vr, value)}
+def add_columns(found: Attributes, level: Level, row: Any, is_asked: Callable[[Key], bool] | None = None) -> None:
+    """Add what a row of this level says and is asked for (everything where nothing is said); nothing that is empty."""
+    for key, vr, tag, column in _COLUMNS[level]:
+        value = getattr(row, column)
+        if (value or value == 0) and (is_asked is None or is_asked(key)):
+            found[tag] = {"vr": vr, "Value": _values(vr, value)}
 
 
 def minimal(rows: Sequence[Any]) -> Attributes:
@@ -46,5 +50,5 @@ def _values(vr: str, value: Any) -> list[Any]:
     if vr == "PN":
         return [{"Alphabetic": value}]
     if vr == "DA" and not isinstance(value, str):
-        return [f"{value:%Y%m%d}"]
+        return [f"{value.year:04}{value.month:02}{value.day:02}"]
     return value if isinstance(value, list) else [value]
