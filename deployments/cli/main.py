@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.cli import database, demo, devices, hub, instruments, iot_files, people, upkeep
+from deployments.cli import database, demo, devices, hub, imaging, instruments, iot_files, people, upkeep
 
 app = typer.Typer(
     name="labwire",
@@ -18,6 +18,7 @@ app.add_typer(demo.app)
 app.add_typer(database.app, name="database")
 app.add_typer(instruments.app, name="instrument")
 app.add_typer(devices.app, name="device")
+app.add_typer(imaging.app, name="study")
 people.register(app)  # tenant, user, token, patient
 iot_files.register(app)  # process-iot-data
 upkeep.register(app)  # audit, replay

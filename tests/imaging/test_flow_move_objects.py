@@ -107,7 +107,7 @@ def test_what_is_corrupt_or_missing_stays_and_is_told_of(both: Clinic) -> None:
     second.write_bytes(b"x")
     made = relocating.begin("", SYSTEM, THERE, 1000)
     relocating.move_next(made)
-    assert made.tally.message == "moved 1; not moved: missing 1, not moved: corrupt 1"
+    assert made.tally.problems == {"not moved: missing": 1, "not moved: corrupt": 1}
     assert objects(both, "s3") == 1
     assert sorted(row.backend for row in both.rows("SELECT backend FROM radiology_image")) == [
         *("filesystem", "filesystem", "s3")
