@@ -10,9 +10,9 @@ PYTEST := $(BIN)/python -m pytest
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## virtual environment with the locked dependencies (first time: downloads 220 MB, 1 GB on disk)
+setup: $(STAMP) ## virtual environment with the locked dependencies (first time: downloads 330 MB, 1 GB on disk)
 
-$(STAMP): uv.lock pyproject.toml .ci/setup
+$(STAMP): uv.lock pyproject.toml .ci/setup api/imaging/ohif_files.py
 	@.ci/setup
 	@touch $@
 

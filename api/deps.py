@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
@@ -68,6 +68,18 @@ class Caller:
         return not roles or not rights_of(self.roles).isdisjoint(roles)
 
 
+class Acting(Protocol):
+    """Whoever acts in a tenant: a caller, or the bearer of an address that lets see."""
+
+    @property
+    def tenant_id(self) -> int:
+        """The tenant."""
+
+    @property
+    def actor(self) -> Actor:
+        """As the audit trail names them."""
+
+
 def identify(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
@@ -104,7 +116,7 @@ def may(*roles: str, scope: str | None = None) -> Callable[..., Awaitable[Caller
             raise UnauthenticatedError("sign in, or send a token")
         needed = scope or ("read" if request.method in SAFE_METHODS else "write")
         if not caller.has(*roles) or not scope_allows(caller.scopes, needed):
-            await run_in_threadpool(_note_refusal, request, caller)
+            await run_in_threadpool(note_refusal, request, caller)
             what = "a signed-in person" if needed == PERSON and caller.scopes is not None else "the right to do this"
             raise ForbiddenError(f"this needs {what}" + (f" ({' or '.join(roles)})" if roles else ""))
         await _check_own_page(request, caller)
@@ -121,7 +133,7 @@ def page(*roles: str) -> Callable[..., Awaitable[Caller]]:
             raise SignInNeededError("sign in")
         await _check_own_page(request, caller)
         if not caller.has(*roles):
-            await run_in_threadpool(_note_refusal, request, caller)
+            await run_in_threadpool(note_refusal, request, caller)
             raise ForbiddenError("your roles do not include this page")
         return caller
 
@@ -129,7 +141,7 @@ def page(*roles: str) -> Callable[..., Awaitable[Caller]]:
 
 
 @contextmanager
-def tenant_work(caller: Caller) -> Iterator[Session]:
+def tenant_work(caller: Acting) -> Iterator[Session]:
     """One transaction in the caller's tenant, committed at the end of the block: answer after it, never inside it.
 
     NotFoundError passes through; when the id exists in another tenant, the attempt is audited first.
@@ -143,13 +155,13 @@ def tenant_work(caller: Caller) -> Iterator[Session]:
         raise
 
 
-def not_here(caller: Caller, resource: str, resource_id: int) -> None:
+def not_here(caller: Acting, resource: str, resource_id: int) -> None:
     """Raise NotFoundError for a row the caller's tenant does not have, auditing it when another tenant has it."""
     note_foreign(caller, resource, resource_id)
     raise NotFoundError(f"no {resource} {resource_id}", resource=resource, resource_id=resource_id)
 
 
-def note_foreign(caller: Caller, resource: str, resource_id: int) -> None:
+def note_foreign(caller: Acting, resource: str, resource_id: int) -> None:
     """Audit, in the caller's tenant, that they asked for another tenant's row."""
     with registry_session() as session:
         exists = session.scalar(
@@ -197,7 +209,8 @@ def _caller(request: Request, known: Known, *, csrf: str) -> Caller:
     return caller
 
 
-def _note_refusal(request: Request, caller: Caller) -> None:
+def note_refusal(request: Request, caller: Acting) -> None:
+    """Audit that somebody we know asked for what their roles or scopes do not allow."""
     route = route_template(request.scope)
     with tenant_session(caller.tenant_id) as session:
         changes = {"method": request.method, "reason": "role or scope"}

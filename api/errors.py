@@ -17,10 +17,12 @@ from starlette.exceptions import HTTPException
 from api.render import error_page, sign_in_page, wants_page
 from models.kernel.errors import (
     ConflictError,
+    DamagedError,
     ForbiddenError,
     HeldError,
     InvalidError,
     LabwireError,
+    NotAcceptableError,
     NotFoundError,
     RateLimitedError,
     RefusedError,
@@ -35,6 +37,7 @@ STATUS: tuple[tuple[type[LabwireError], int], ...] = (
     (UnauthenticatedError, 401),
     (ForbiddenError, 403),
     (NotFoundError, 404),
+    (NotAcceptableError, 406),
     (ConflictError, 409),
     (UnreadableError, 400),
     (InvalidError, 422),
@@ -42,6 +45,7 @@ STATUS: tuple[tuple[type[LabwireError], int], ...] = (
     (TooLargeError, 413),
     (RateLimitedError, 429),
     (RefusedError, 422),
+    (DamagedError, 500),
     (UnknownOutcomeError, 502),
     (RetryableError, 503),
 )
@@ -52,8 +56,10 @@ MEANING = {
     401: "Nobody we know is asking: sign in or send a valid token",
     403: "Known, but not allowed to do this",
     404: "No such thing in your laboratory",
+    406: "There is no answer of a kind that `Accept` names",
     409: "Not possible in the present state, or changed by somebody else meanwhile",
     413: "The request is larger than is accepted",
+    416: "No byte of the file is in the range",
     422: "A field is not acceptable; `fields` names it",
     429: "Too many requests; `Retry-After` says when to come back",
     500: "Something went wrong on our side",
@@ -127,7 +133,7 @@ def on_labwire_error(request: Request, error: Exception) -> Response:
     if isinstance(error, SignInNeededError):
         return sign_in_page(request)
     status = status_of(error)
-    if status == 500:
+    if status == 500 and not isinstance(error, DamagedError):
         raise error
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else dict(getattr(error, "headers", {}))
     seconds = getattr(error, "retry_after_seconds", None)

@@ -1,8 +1,10 @@
 """What every request passes: a bound on its body, headers on its answer, a count, and no values in the server's log."""
 
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from fnmatch import translate
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,14 @@ class UnexpectedError(LabwireError):
 class Door:
     """Every request goes through here, and every answer comes out of here.
 
-    `large_bodies` are the beginnings of paths whose routes read their bodies piece by piece and bound them themselves.
+    `large_bodies` are paths whose routes read their bodies piece by piece and bound them themselves: the beginnings of
+    some where they end in `/`, else whole ones, in which `*` is anything.
     """
 
     def __init__(self, app: App, large_bodies: tuple[str, ...] = ()) -> None:
-        self.app, self._large_bodies = app, large_bodies
+        self.app = app
+        patterns = [translate(path + "*" if path.endswith("/") else path) for path in large_bodies]
+        self._large_bodies = re.compile("|".join(patterns)) if patterns else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,7 +87,7 @@ class Door:
             count_request(scope, status or 500, time.perf_counter() - started)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        may_be_large = scope["path"].startswith(self._large_bodies) if self._large_bodies else False
+        may_be_large = self._large_bodies is not None and self._large_bodies.match(scope["path"]) is not None
         refused = _refused(scope, may_be_large=may_be_large)
         if refused:
             response = answer(Request(scope), refused, MEANING[refused], headers={"Connection": "close"})

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from api import security
 from models.kernel.settings import settings
-from models.people.roles import BEDSIDE, CLINICAL, ROLES
+from models.people.roles import BEDSIDE, CLINICAL, RADIOLOGY, ROLES
 
 if TYPE_CHECKING:
     from api.deps import Caller
@@ -39,6 +39,10 @@ NAV = (
     ("/patients", "Patients", CLINICAL),
     ("/vitals/patients", "Vital signs", BEDSIDE),
     ("/vitals/held", "Held readings", BEDSIDE),
+    ("/radiology/orders", "Orders", RADIOLOGY),
+    ("/radiology/studies", "Studies", RADIOLOGY),
+    ("/radiology/upload", "Upload", ("radiology_technician",)),
+    ("/radiology/uploads", "Uploads", ("radiology_technician",)),
     ("/instruments", "Instruments", ("technician", "verifier", "administrator")),
     ("/devices", "Devices", (*BEDSIDE, "administrator")),
     ("/catalogue", "Catalogue", ("technician", "verifier", "doctor", "administrator")),
@@ -53,6 +57,7 @@ NAV = (
 """Path, label and roles of every entry, in order. What is in no group stands in the bar itself."""
 GROUPS = {
     "Vitals": ("/vitals/patients", "/vitals/held", "/devices"),
+    "Imaging": ("/radiology/orders", "/radiology/studies", "/radiology/upload", "/radiology/uploads"),
     "Oversight": ("/quality", "/access-log", "/outbox", "/audit"),
     "Set-up": ("/catalogue", "/departments", "/alerts/setup", "/users"),
 }

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.results import Row, keep, show
 
-AREAS = ("instruments", "worker", "vitals")
+AREAS = ("instruments", "worker", "vitals", "imaging")
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,18 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 CONNECTIONS = 4
 SIDE = 512
 BOUNDARY = "benchmark-boundary"
+LARGE = "1.2.826.0.1.3680043.8.498.77"
+"""The UID of the study of gigabytes."""
 
 
 def series(count: int, *, patient: str = "BENCH001") -> list[bytes]:
@@ -30,7 +37,26 @@ def series(count: int, *, patient: str = "BENCH001") -> list[bytes]:
     return [_instance(study_uid, series_uid, number, patient, chance) for number in range(1, count + 1)]
 
 
+def instance_head(number: int, *, frames: int) -> tuple[bytes, str]:
+    """All of a large instance but its pixels, of which 512 KB a frame are to follow; and its study's UID."""
+    image = _dataset(LARGE, f"{LARGE}.1", number, "BENCH002")
+    image.NumberOfFrames = frames
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    file = io.BytesIO()
+    image.save_as(file, enforce_file_format=True)
+    length = frames * 2 * SIDE * SIDE
+    return file.getvalue() + b"\xe0\x7f\x10\x00OW\0\0" + length.to_bytes(4, "little"), LARGE
+
+
 def _instance(study_uid: str, series_uid: str, number: int, patient: str, chance: np.random.Generator) -> bytes:
+    image = _dataset(study_uid, series_uid, number, patient)
+    image.PixelData = chance.integers(0, 2000, SIDE * SIDE, dtype="<i2").tobytes()
+    file = io.BytesIO()
+    image.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _dataset(study_uid: str, series_uid: str, number: int, patient: str) -> FileDataset:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = CTImageStorage
@@ -82,10 +108,7 @@ def _instance(study_uid: str, series_uid: str, number: int, patient: str, chance
     }
     for keyword, value in attributes.items():
         setattr(image, keyword, value)
-    image.PixelData = chance.integers(0, 2000, SIDE * SIDE, dtype="<i2").tobytes()
-    file = io.BytesIO()
-    image.save_as(file, enforce_file_format=True)
-    return file.getvalue()
+    return image
 
 
 def plainly(files: Sequence[bytes], folder: Path) -> float:
@@ -194,6 +217,3 @@ def _all(url: str, method: str, wanted: Sequence[tuple[str, bytes, dict[str, str
 def folder() -> Path:
     """A new one on the file system that all kinds of upload write to."""
     return Path(tempfile.mkdtemp(prefix="labwire-benchmark-images-"))
-
-
-Upload = Callable[[Sequence[bytes]], float]

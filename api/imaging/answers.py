@@ -63,6 +63,7 @@ class FileAnswer(BaseModel):
     study_uid: str | None = None
     is_new: bool | None = Field(default=None, description="false: the same bytes were stored before")
     rule: str | None = None
+    is_held: bool = Field(default=False, description="Not stored, and kept: a person decides")
     error: str | None = None
 
 

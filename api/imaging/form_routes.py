@@ -16,7 +16,7 @@ from api.imaging.parts import Begin, Data, boundary_of, disposition_of, read_par
 from api.imaging.receiving import Entrance, Incoming, in_thread, pieces
 from api.runs import start_completing
 from models.imaging.intake import Offer
-from models.imaging.rules import RULES, Declared, NotLetInError
+from models.imaging.rules import HELD_RULES, Declared, NotLetInError, why
 from models.imaging.schemas import Accession, Modality, Uid
 from models.kernel.errors import InvalidError, UnreadableError
 from models.kernel.fields import Code, Id, Line
@@ -83,7 +83,8 @@ class Reading:
         try:
             stored = self.entrance.take(incoming, partial(self._offer, shown))
         except NotLetInError as error:
-            return FileAnswer(filename=shown, success=False, rule=error.rule, error=RULES[error.rule])
+            is_held = error.rule in HELD_RULES
+            return FileAnswer(filename=shown, success=False, rule=error.rule, is_held=is_held, error=why(error.rule))
         return FileAnswer(
             filename=shown,
             success=True,

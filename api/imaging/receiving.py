@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from api.deps import Caller
 from models.imaging.intake import Intake, Offer, Stored
 from models.imaging.rules import HELD_RULES, NotLetInError
-from models.kernel.errors import RetryableError, TooLargeError
+from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
 from models.kernel.settings import settings
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for_new
@@ -30,7 +31,7 @@ Answer = TypeVar("Answer")
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes; RetryableError when nothing came for too long, ClientDisconnect when the line broke."""
+    """The body as it comes; RetryableError when nothing came for too long, UnreadableError when the line broke."""
     stream = aiter(request.stream())
     while True:
         try:
@@ -38,6 +39,8 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
                 chunk = await anext(stream)
         except StopAsyncIteration:
             return
+        except ClientDisconnect:
+            raise UnreadableError("the line broke", field="body") from None  # nobody hears it
         except TimeoutError:
             raise RetryableError("nothing came for too long") from None
         yield chunk

@@ -3,16 +3,31 @@
 from fastapi import APIRouter
 
 from api.errors import errors
-from api.imaging import form_routes, stow_routes, upload_routes
+from api.imaging import (
+    bulk_routes,
+    file_routes,
+    form_routes,
+    frame_routes,
+    grant_routes,
+    image_routes,
+    instance_routes,
+    metadata_routes,
+    order_routes,
+    qido_routes,
+    rendered_routes,
+    stow_routes,
+    study_routes,
+    upload_routes,
+)
 
-LARGE_BODIES = ("/api/v1/radiology/uploads/", "/api/v1/radiology/images", "/dicom-web/")
+LARGE_BODIES = ("/api/v1/radiology/uploads/*/binary", "/api/v1/radiology/images", "/dicom-web/")
 
 router = APIRouter()
 radiology = APIRouter(prefix="/api/v1/radiology", responses=errors())
-for part in (upload_routes, form_routes):
+for part in (order_routes, study_routes, image_routes, file_routes, grant_routes, upload_routes, form_routes):
     radiology.include_router(part.router)
 router.include_router(radiology)
 dicomweb = APIRouter(prefix="/dicom-web", responses=errors())
-for part in (stow_routes,):
+for part in (stow_routes, qido_routes, metadata_routes, instance_routes, frame_routes, rendered_routes, bulk_routes):
     dicomweb.include_router(part.router)
 router.include_router(dicomweb)

@@ -18,7 +18,7 @@ from api.imaging.receiving import Entrance, Incoming, in_thread, pieces
 from api.runs import start_completing
 from models.imaging.intake import Offer, Stored
 from models.imaging.ports import DICOM
-from models.imaging.rules import RULES, Declared, NotLetInError
+from models.imaging.rules import Declared, NotLetInError, why
 from models.imaging.schemas import Uid
 from models.kernel.errors import RetryableError, UnreadableError
 from models.kernel.settings import settings
@@ -30,7 +30,7 @@ DUPLICATE, PROCESSING, NO_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0111, 0x0110, 
 """Failure reasons (0008,1197) of DICOM PS3.18 Table 10.5.3-1 and PS3.4 Table B.2-1."""
 REASONS = {
     "other_bytes": DUPLICATE,
-    **dict.fromkeys(("parser_died", "parser_time"), PROCESSING),
+    **dict.fromkeys(("parser_died", "parser_time", "parser_failed"), PROCESSING),
     **dict.fromkeys(
         ("uids", "patient", "study_of_another", "series_elsewhere", "order_taken", "order_differs"), MISMATCH
     ),
@@ -59,7 +59,7 @@ class Storing:
     _tasks: list[asyncio.Task[Stored | Failed]] = field(default_factory=list)
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
-        """Take every part in while the next ones come; ClientDisconnect leaves what is stored so far."""
+        """Take every part in while the next ones come; when the line breaks, what is stored so far stays."""
         incoming: Incoming | None = None
         try:
             async for event in read_parts(pieces(request), boundary):
@@ -87,7 +87,7 @@ class Storing:
             reason = REASONS.get(error.rule, NOT_UNDERSTOOD)
             found = error.found
             uids = (found.sop_class_uid, found.image_uid) if found else ("", "")
-            return Failed(reason, RULES[error.rule], *uids)
+            return Failed(reason, why(error.rule), *uids)
         except (RetryableError, DBAPIError):
             return Failed(NO_RESOURCES, "not possible just now")
         finally:

@@ -9,12 +9,14 @@ from pydantic import ValidationError
 from api.deps import Caller, page, tenant_work
 from api.errors import form_errors, form_status
 from api.forms import Form, fill, texts
+from api.imaging.words import STATES
 from api.instruments import words
 from api.render import redirect, render
+from models.imaging.stores.orders import OrderFilter, list_orders
 from models.instruments.stores.details import load_released
 from models.kernel.errors import RefusedError
 from models.kernel.fields import Id, Line
-from models.people.roles import BEDSIDE, CLINICAL, REGISTRARS
+from models.people.roles import BEDSIDE, CLINICAL, RADIOLOGY, REGISTRARS
 from models.people.schemas import IdentifierIn, PatientEdit, PatientIn, Sex
 from models.people.stores import patients, reads
 
@@ -24,6 +26,8 @@ Registrar = Annotated[Caller, Depends(page(*REGISTRARS))]
 SEXES = [(sex.value, sex.value.title()) for sex in (Sex.UNKNOWN, Sex.FEMALE, Sex.MALE, Sex.OTHER)]
 RESULT_READERS = ("technician", "verifier", "doctor")
 PAGE_SIZE = 25
+MOST_IMAGING = 10
+"""Radiology orders on the page; the rest is a link away."""
 Problem = ValidationError | RefusedError | None
 
 
@@ -122,6 +126,7 @@ def _patient(
         identifiers = patients.list_identifiers(session, caller.tenant_id, patient_id)
         codes = patients.codes_of(session, caller.tenant_id, patient_id)
         results = load_released(session, caller.tenant_id, patient_id=patient_id) if caller.has(*RESULT_READERS) else []
+        imaging = list_orders(session, caller.tenant_id, OrderFilter(patient_id=patient_id), size=MOST_IMAGING)
         reads.note_read(session, caller.tenant_id, caller.actor, [patient_id])
     return render(
         request,
@@ -137,6 +142,8 @@ def _patient(
         results=results,
         words=words,
         may_read_results=caller.has(*RESULT_READERS) and kept is None,
+        imaging=imaging if caller.has(*RADIOLOGY) else None,
+        imaging_states=STATES,
         may_order=caller.has("technician", "doctor") and kept is None,
         may_read_vitals=caller.has(*BEDSIDE) and kept is None,
         may_register=caller.has(*REGISTRARS) and kept is None,

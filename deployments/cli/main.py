@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.cli import database, demo, devices, hub, imaging, instruments, iot_files, people, upkeep
+from deployments.cli import database, demo, devices, hub, imaging, instruments, iot_files, people, upkeep, viewer
 
 app = typer.Typer(
     name="labwire",
@@ -19,6 +19,7 @@ app.add_typer(database.app, name="database")
 app.add_typer(instruments.app, name="instrument")
 app.add_typer(devices.app, name="device")
 app.add_typer(imaging.app, name="study")
+app.add_typer(viewer.app, name="viewer")
 people.register(app)  # tenant, user, token, patient
 iot_files.register(app)  # process-iot-data
 upkeep.register(app)  # audit, replay

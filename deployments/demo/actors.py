@@ -11,25 +11,28 @@ from deployments.demo.scenario import Hub, ScenarioError
 
 
 class Person:
-    """A signed-in user: reads and changes through the JSON API with the session's cookie and CSRF token."""
+    """A signed-in user: reads and changes through the JSON API with the session's cookie and CSRF token.
+
+    `client` is for what is not JSON.
+    """
 
     def __init__(self, hub: Hub, email: str) -> None:
-        self._client = httpx.Client(base_url=hub.api.base_url, timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=hub.api.base_url, timeout=30, trust_env=False)
         password = hub.settings.get("LABWIRE_DEMO_PASSWORD") or os.environ["LABWIRE_DEMO_PASSWORD"]
-        answer = self._client.post("/api/v1/sessions", json={"email": email, "password": password})
-        self._client.headers["X-CSRF-Token"] = self._expect(answer, 201)["csrf_token"]
+        answer = self.client.post("/api/v1/sessions", json={"email": email, "password": password})
+        self.client.headers["X-CSRF-Token"] = self._expect(answer, 201)["csrf_token"]
 
     def get(self, path: str, status: int = 200, **query: Any) -> Any:
         """The answer's JSON; ScenarioError when its status is another."""
-        return self._expect(self._client.get(f"/api/v1{path}", params=query), status)
+        return self._expect(self.client.get(f"/api/v1{path}", params=query), status)
 
     def post(self, path: str, body: dict[str, Any], status: int = 200) -> Any:
         """The answer's JSON; ScenarioError when its status is another."""
-        return self._expect(self._client.post(f"/api/v1{path}", json=body), status)
+        return self._expect(self.client.post(f"/api/v1{path}", json=body), status)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self.client.close()
 
     def _expect(self, answer: httpx.Response, status: int) -> Any:
         if answer.status_code != status:

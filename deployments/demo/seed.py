@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from deployments.demo.seed_imaging import seed_imaging
 from deployments.demo.seed_vitals import seed_vitals
 from models.instruments.inputs import DepartmentInput, EntryInput, EquipmentChange, EquipmentInput, KeyInput, OrderInput
 from models.instruments.stores.catalogue_import import apply_catalogue, preview_catalogue
@@ -67,6 +68,11 @@ def _create_laboratory(data: dict[str, Any], laboratory: dict[str, str]) -> None
         with tenant_session(tenant_id) as session:
             nurse = ADDRESS.format(name="nurse", slug=laboratory["slug"])
             seed_vitals(session, tenant_id, patient_code=MONITORED, nurse=nurse)
+        addresses = {
+            role: ADDRESS.format(name=name, slug=laboratory["slug"])
+            for role, name in (("doctor", "doctor"), ("technician", "radiology"))
+        }
+        seed_imaging(tenant_id, laboratory["slug"], **addresses)
 
 
 def _equip(data: dict[str, Any], tenant_id: int, slug: str) -> None:

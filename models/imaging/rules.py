@@ -6,14 +6,6 @@ from datetime import date, datetime
 
 from models.imaging.ports import Instance
 
-_TERMS = """
-AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL IVOCT IVUS KER KO
-LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA POS PLAN PR PT PX REG RESP RF RG RTDOSE RTIMAGE
-RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC
-"""
-MODALITIES = frozenset(_TERMS.split())
-"""Defined terms of Modality (0008,0060), DICOM PS3.3 2025, C.7.3.1.1.1."""
-
 RULES = {
     "checksum": "The file's SHA-256 is not the declared one",
     "size": "The file's size is not the declared one",
@@ -35,15 +27,31 @@ RULES = {
     "unreadable": "The file cannot be read",
     "parser_died": "Reading it ended the process that did: to be looked at by a person",
     "parser_time": "Reading it took too long: to be looked at by a person",
+    "parser_failed": "Reading it failed in a way nobody foresaw: to be looked at by a person",
+    "codec": "Its compression is not supported",
     "other_bytes": "Another file is stored under this image UID",
 }
 """Why a file is not let in, as people read it."""
 
 
 HELD_RULES = frozenset(
-    ("patient", "study_of_another", "series_elsewhere", "order_taken", "order_differs", "parser_died", "parser_time")
+    (
+        "patient",
+        "study_of_another",
+        "series_elsewhere",
+        "order_taken",
+        "order_differs",
+        "parser_died",
+        "parser_time",
+        "parser_failed",
+    )
 )
 """What is held though nobody declared it: a mix-up or an attack. Any other file stays the sender's."""
+
+
+def why(rule: str) -> str:
+    """The rule in words; its name where it has none."""
+    return RULES.get(rule, rule)
 
 
 class NotLetInError(Exception):

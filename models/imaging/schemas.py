@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from models.imaging.ports import DICOM, JPEG, PNG
-from models.imaging.rules import MODALITIES
+from models.imaging.terms import MODALITIES
 from models.imaging.uids import LONGEST_UID, uid
 from models.kernel.fields import Code, Id, Line, Name, Text, one_line
 

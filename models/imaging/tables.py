@@ -58,7 +58,7 @@ class RadiologyStudy(TenantRow, Base):
         Unique("tenant_id", "radiology_order_id"),
         references("radiology_order"),
         references("app_user", "assigned_by"),
-        Index(None, "tenant_id", "study_date"),
+        Index("radiology_study_newest_index", "tenant_id", text("study_date DESC NULLS LAST"), text("id DESC")),
         Index(None, "tenant_id", "patient_code"),
         Index(None, "tenant_id", "accession_number"),
     )

@@ -74,6 +74,10 @@ class NotFoundError(RefusedError):
         self.resource_id = resource_id
 
 
+class NotAcceptableError(RefusedError):
+    """There is no answer of a kind that the caller takes (406)."""
+
+
 class ConflictError(RefusedError):
     """Not possible in the present state, or the page was stale (409)."""
 
@@ -84,6 +88,10 @@ class RateLimitedError(RefusedError):
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DamagedError(LabwireError):
+    """What was kept is no longer what was stored, or is gone: noted already, and nothing of it is told (500)."""
 
 
 class UnknownOutcomeError(LabwireError):

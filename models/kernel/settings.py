@@ -195,10 +195,11 @@ class Settings(BaseSettings):
     def required(self, name: str) -> str:
         """The setting `name` as text, or ConfigError naming its variable."""
         value = getattr(self, name)
-        variable = f"LABWIRE_{name.upper()}"
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
         if value in (None, ""):
-            raise ConfigError(f"{variable} is not set")
-        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            raise ConfigError(f"LABWIRE_{name.upper()} is not set")
+        return str(value)
 
     def refuse_samples(self) -> None:
         """ConfigError for a secret, or a database password, copied from an example; in the demo they may stand."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.imaging.ports import Instance, Picture
-from models.imaging.rules import MODALITIES
+from models.imaging.terms import MODALITIES
 from models.imaging.uids import is_uid
 from models.upkeep.quality import Validation
 from tasks.quality import validate

@@ -29,10 +29,10 @@ def links(html: str) -> list[str]:
     [
         (("technician",), ["Vitals"]),
         (("nurse",), ["Vitals"]),
-        (("doctor",), ["Vitals"]),
+        (("doctor",), ["Vitals", "Imaging"]),
         (("supervisor",), ["Vitals", "Oversight"]),
         (("administrator",), ["Oversight", "Set-up"]),
-        (("supervisor", "administrator", "doctor"), ["Vitals", "Oversight", "Set-up"]),
+        (("supervisor", "administrator", "doctor"), ["Vitals", "Imaging", "Oversight", "Set-up"]),
     ],
 )
 def test_what_is_used_seldom_stands_in_menus_where_there_is_more_than_one(

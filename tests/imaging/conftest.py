@@ -14,7 +14,10 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api import runs
-from api.imaging import receiving
+from api.imaging import receiving, viewing
+from api.imaging.noting import NOTED
+from api.imaging.objects import REMEMBERED
+from api.imaging.usage import Usage
 from models.imaging.schemas import OrderIn
 from models.imaging.stores.orders import create_order
 from models.kernel.audit import SYSTEM
@@ -75,7 +78,10 @@ class Clinic:
         """Store by STOW-RS."""
         body, content_type = related(files)
         path = "/dicom-web/studies" + (f"/{study_uid}" if study_uid else "")
-        return (by or self.technician).post(path, content=body, headers={"Content-Type": content_type})
+        answer: httpx.Response = (by or self.technician).post(
+            path, content=body, headers={"Content-Type": content_type}
+        )
+        return answer
 
     def declare(self, files: Sequence[bytes], **more: Any) -> httpx.Response:
         """The first step of an upload in two; `images` of `more` replace what is said of each file by default."""
@@ -84,13 +90,14 @@ class Clinic:
             image.setdefault("filename", f"image-{index}.dcm")
             image.setdefault("file_size", len(file))
             image.setdefault("checksum", hashlib.sha256(file).hexdigest())
-        return self.technician.post("/api/v1/radiology/uploads", json=more | {"images": images})
+        answer: httpx.Response = self.technician.post("/api/v1/radiology/uploads", json=more | {"images": images})
+        return answer
 
     def send(self, upload_id: int, data: bytes, offset: int = 0) -> httpx.Response:
         """A part of the second step."""
-        return self.technician.patch(
-            f"/api/v1/radiology/uploads/{upload_id}/binary", content=data, headers={"Upload-Offset": str(offset)}
-        )
+        address = f"/api/v1/radiology/uploads/{upload_id}/binary"
+        answer: httpx.Response = self.technician.patch(address, content=data, headers={"Upload-Offset": str(offset)})
+        return answer
 
     def objects(self) -> list[Path]:
         """Every stored file of the tenant, the spool's not among them."""
@@ -123,6 +130,14 @@ def asked_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     wishes = runs.Wishes(lambda flow, parameters, key: asked.append(flow), slot_seconds=0)
     monkeypatch.setattr(runs, "_wishes", lambda: wishes)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def no_uses_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process remembers of who looked at what: ids are the same in every test's database."""
+    monkeypatch.setattr(viewing, "usage", Usage())
+    NOTED.forget()
+    REMEMBERED.forget()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -57,7 +57,8 @@ def ct(number: int = 1, *, size: int = 32, study_uid: str = STUDY, series_uid: s
             setattr(image, keyword, value)
     meta.MediaStorageSOPInstanceUID = image.get("SOPInstanceUID", "1.2.3")
     ramp = np.add.outer(np.arange(size), np.arange(size)).astype("<i2") * (2000 // size) + number
-    image.PixelData = ramp.tobytes()
+    if "PixelData" not in more:
+        image.PixelData = ramp.tobytes()
     file = io.BytesIO()
     image.save_as(file, enforce_file_format=True)
     return file.getvalue()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from deployments.launcher.postgres import free_port
 from tasks.clients.storage.s3_bucket import Account, Bucket, bucket_of
@@ -84,10 +85,11 @@ class S3Server:
     key_id: str
     secret: str
     bucket: str = "radiology"
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def account(self, **other: object) -> Account:
         values = {"bucket": self.bucket, "key_id": self.key_id, "secret": self.secret, "region": "us-east-1"}
@@ -140,6 +142,23 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @contextmanager
+def secure_moto(authority: trustme.CA, folder: Path) -> Iterator[S3Server]:
+    """The same behind TLS, with a certificate of this authority."""
+    server = S3Server("secure", free_port(), "any-key-id", "any-key-for-moto", scheme="https")
+    certificate, key, trusted = folder / "server.pem", folder / "server.key", folder / "trusted.pem"
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(key)
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(certificate, append=True)
+    authority.cert_pem.write_to_path(trusted)
+    line = [str(PROGRAMS / "moto_server"), "-H", "127.0.0.1", "-p", str(server.port), "-c", str(certificate)]
+    with _running([[*line, "-k", str(key)]]):
+        _await(f"{server.url}/moto-api/", verify=False)
+        Bucket(server.account(ca_file=trusted)).client.create_bucket(Bucket=server.bucket)
+        yield server
+
+
+@contextmanager
 def _running(commands: list[list[str]]) -> Iterator[None]:
     processes = [subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for line in commands]
     try:
@@ -156,11 +175,11 @@ def _with_bucket(server: S3Server, health: str) -> None:
     server.connected().client.create_bucket(Bucket=server.bucket)
 
 
-def _await(url: str) -> None:
+def _await(url: str, *, verify: bool = True) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            httpx.get(url, trust_env=False)
+            httpx.get(url, trust_env=False, verify=verify)
         except httpx.TransportError:
             if time.monotonic() > until:
                 raise

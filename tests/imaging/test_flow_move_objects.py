@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from flows.imaging.move_objects import move_objects
 from models.imaging.uids import parts_of_key
-from models.kernel import db
 from models.kernel.audit import SYSTEM
 from models.kernel.errors import InvalidError
 from models.kernel.settings import settings
@@ -21,7 +21,7 @@ from tasks.imaging.objects import content_of
 from tasks.imaging.relocating import Relocation
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import ct
-from tests.imaging.drops import exit_of
+from tests.imaging.drops import in_processes
 from tests.imaging.s3_servers import S3Server, moto
 
 pytestmark = [pytest.mark.store]
@@ -130,19 +130,6 @@ def test_other_bytes_under_the_key_at_the_new_place_are_left_and_moved_beside(bo
     assert content_of(storage_for("s3", both.slug), row.file_key)[0] == digest
 
 
-def in_child(work: Callable[[], Any]) -> int:
-    child = os.fork()
-    if not child:
-        try:
-            db.engine.cache_clear()
-            backends._s3.cache_clear()
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return exit_of(child)
-
-
 STEPS = {
     "before the first copy": ("keep", "before"),
     "after the first copy": ("keep", "after"),
@@ -176,7 +163,7 @@ def test_killed_anywhere_every_row_has_its_object_and_a_rerun_ends_clean(both: C
         die_at(STEPS[name])
         move(*THERE)
 
-    assert in_child(work) == -signal.SIGKILL
+    assert in_processes(work) == [-signal.SIGKILL]
     sound(both)
     problems = scrubbed().split("; ")
     assert len(problems) == 1, problems
@@ -190,19 +177,7 @@ def test_killed_anywhere_every_row_has_its_object_and_a_rerun_ends_clean(both: C
 @pytest.mark.rerun
 def test_two_moves_at_once_in_opposite_directions_lose_nothing(both: Clinic) -> None:
     move(*THERE, most=2)
-    children = []
-    for places in (THERE, BACK, THERE):
-        child = os.fork()
-        if not child:
-            try:
-                db.engine.cache_clear()
-                backends._s3.cache_clear()
-                move(*places)
-                os._exit(0)
-            finally:
-                os._exit(1)
-        children.append(child)
-    assert [exit_of(child) for child in children] == [0, 0, 0]
+    assert in_processes(*(partial(move, *places) for places in (THERE, BACK, THERE))) == [0, 0, 0]
     sound(both)
     move(*THERE)
     assert sound(both) == ["s3"] * 3

@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 from flows.imaging.scrub_storage import scrub_storage
 from models.imaging import intake
-from models.kernel import db
 from models.kernel.audit import SYSTEM
 from models.kernel.errors import RetryableError
 from models.kernel.tenancy import owner_session, tenant_session
@@ -21,7 +20,7 @@ from tasks.imaging import scrubbing, strays
 from tasks.imaging.scrubbing import Scrub
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, STUDY, ct, picture
-from tests.imaging.drops import exit_of
+from tests.imaging.drops import in_processes
 
 pytestmark = [pytest.mark.store]
 
@@ -199,19 +198,6 @@ def test_a_storage_that_is_away_makes_nobody_s_image_missing(clinic: Clinic, mon
     monkeypatch.undo()
 
 
-def in_child(clinic: Clinic, work: Any) -> int:
-    """Do it in a process of its own; how that ended."""
-    child = os.fork()
-    if not child:
-        try:
-            db.engine.cache_clear()
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return exit_of(child)
-
-
 def store_and_die(clinic: Clinic, file: bytes) -> None:
     """An intake whose process ends between put and commit."""
     original = intake.keep
@@ -239,7 +225,7 @@ def intake_parser() -> Any:
 @pytest.mark.chaos
 @pytest.mark.parametrize("sent_again", [False, True])
 def test_what_a_kill_between_put_and_commit_leaves_is_taken_in_once(clinic: Clinic, sent_again: bool) -> None:
-    assert in_child(clinic, lambda: store_and_die(clinic, ct(1))) == -signal.SIGKILL
+    assert in_processes(lambda: store_and_die(clinic, ct(1))) == [-signal.SIGKILL]
     assert (len(clinic.objects()), clinic.rows("SELECT 1 FROM radiology_image")) == (1, [])
     if sent_again:
         clinic.stow(ct(1))
@@ -263,7 +249,7 @@ def test_killed_anywhere_the_next_run_goes_on(clinic: Clinic, step: str) -> None
         setattr(scrubbing, step, die)
         scrub()
 
-    assert in_child(clinic, work) == -signal.SIGKILL
+    assert in_processes(work) == [-signal.SIGKILL]
     assert scrub().tally.problems == {"images missing": 1}
 
 
@@ -272,18 +258,7 @@ def test_two_runs_at_once_take_an_orphan_in_once(clinic: Clinic) -> None:
     clinic.stow(*(ct(number) for number in range(1, 7)))
     forget_images()
     age(clinic)
-    children = []
-    for _ in range(2):
-        child = os.fork()
-        if not child:
-            try:
-                db.engine.cache_clear()
-                scrub()
-                os._exit(0)
-            finally:
-                os._exit(1)
-        children.append(child)
-    assert [exit_of(child) for child in children] == [0, 0]
+    assert in_processes(scrub, scrub) == [0, 0]
     assert scrub().tally.message == "images checked 6"
     assert len(clinic.objects()) == 6
     assert strays.YOUNG_SECONDS == 3600

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from models.imaging.intake import Intake
-from models.kernel import db
 from tasks.clients import moving
 from tasks.clients.claims import Claims
 from tasks.imaging import uploading
 from tasks.imaging.outcomes import StudyReport
 from tasks.imaging.unpacking import Contents
 from tests.imaging.dicoms import ct
-from tests.imaging.drops import Drop, exit_of, study, zipped
+from tests.imaging.drops import Drop, in_processes, study, zipped
 
 pytestmark = [pytest.mark.store, pytest.mark.rerun]
 STEPS: dict[str, tuple[Any, str, str, int]] = {
@@ -31,21 +30,6 @@ STEPS: dict[str, tuple[Any, str, str, int]] = {
     "after a bad one's reason": (moving, "write_new", "after", 1),
     "after the last move": (StudyReport, "add", "before", 3),
 }
-
-
-def killed(drop: Drop, step: tuple[Any, str, str, int] | None) -> int:
-    """The run in a process of its own (a fork: importing the suite takes seconds); how that ended."""
-    child = os.fork()
-    if not child:
-        try:
-            db.engine.cache_clear()  # the connections are the parent's
-            if step is not None:
-                _die_at(*step)
-            drop.run()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return exit_of(child)
 
 
 def _die_at(owner: Any, name: str, when: str, times: int) -> None:
@@ -75,7 +59,12 @@ def give_sources(drop: Drop) -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_killed_anywhere_no_source_and_no_image_is_lost_or_doubled(drop: Drop, name: str) -> None:
     give_sources(drop)
-    assert killed(drop, STEPS[name]) == -signal.SIGKILL
+
+    def dying() -> None:
+        _die_at(*STEPS[name])
+        drop.run()
+
+    assert in_processes(dying) == [-signal.SIGKILL]
     drop.run()
     assert drop.names("inbox") == []
     assert drop.claimed() == []
@@ -94,18 +83,7 @@ def test_two_runs_at_once_share_the_sources(drop: Drop) -> None:
     drop.run()  # imports the suite before the forks
     for number in range(2, 12):
         drop.put(f"{number}.dcm", ct(number))
-    children = []
-    for _ in range(2):
-        child = os.fork()
-        if not child:
-            try:
-                db.engine.cache_clear()
-                drop.run()
-                os._exit(0)
-            finally:
-                os._exit(1)
-        children.append(child)
-    assert [exit_of(child) for child in children] == [0, 0]
+    assert in_processes(drop.run, drop.run) == [0, 0]
     assert len(drop.uids()) == len(drop.names("archive")) == 11
     assert drop.names("inbox") == drop.names("quarantine") == []
 
@@ -113,15 +91,12 @@ def test_two_runs_at_once_share_the_sources(drop: Drop) -> None:
 def test_the_order_a_person_named_outlives_the_run(drop: Drop) -> None:
     order = drop.clinic.order(drop.clinic.patient("P123"))
     drop.put("a", study(2))
-    child = os.fork()
-    if not child:
-        try:
-            db.engine.cache_clear()
-            _die_at(Contents, "_copied", "after", 1)
-            drop.run(source="a", order_id=order)
-        finally:
-            os._exit(1)
-    assert exit_of(child) == -signal.SIGKILL
+
+    def dying() -> None:
+        _die_at(Contents, "_copied", "after", 1)
+        drop.run(source="a", order_id=order)
+
+    assert in_processes(dying) == [-signal.SIGKILL]
     assert drop.run().tally.message == "sources archived 1, images stored 2"
     [row] = drop.clinic.rows("SELECT radiology_order_id FROM radiology_study")
     assert row.radiology_order_id == order

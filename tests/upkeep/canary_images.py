@@ -67,7 +67,8 @@ async def provoke_with_images(world: World, database: Database, images: Images) 
     os.utime(orphan, (1_700_000_000,) * 2)
     run_sql(
         "INSERT INTO image_upload (tenant_id, source, study_uid, series_uid, image_uid, filename, file_size, "
-        f"mime_type, checksum, touched_at) VALUES ({world.lab.tenant_id}, 'sync', '1.2', '1.2.1', '1.2.1.1', '{NAME}', 9, "
+        "mime_type, checksum, touched_at) "
+        f"VALUES ({world.lab.tenant_id}, 'sync', '1.2', '1.2.1', '1.2.1.1', '{NAME}', 9, "
         f"'application/dicom', '{'0' * 64}', now() - interval '2 days')"
     )
     results += [await ended(complete_uploads), await ended(scrub_storage, full=True)]

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,9 @@ from models.people.tables import Patient
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Of accession numbers: none that is mistaken for another."""
+
+
+STATES = ("ordered", "performed", "reviewed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +84,22 @@ def list_orders(
     session: Session, tenant_id: int, wanted: OrderFilter, *, page: int = 1, size: int = 25
 ) -> tuple[Sequence[OrderRow], int]:
     """A page of orders, by state, the most urgent first and then the newest; and how many there are."""
-    conditions = [RadiologyOrder.tenant_id == tenant_id]
+    conditions = _conditions(tenant_id, wanted)
     if wanted.state:
         conditions.append(RadiologyOrder.state == wanted.state)
-    if wanted.patient_id is not None:
-        conditions.append(RadiologyOrder.patient_id == wanted.patient_id)
-    if wanted.accession_number:
-        conditions.append(RadiologyOrder.accession_number == wanted.accession_number)
     total = session.scalar(select(func.count()).select_from(RadiologyOrder).where(*conditions)) or 0
     urgency = func.array_position(["stat", "urgent", "routine"], RadiologyOrder.priority)
-    stage = func.array_position(["ordered", "performed", "reviewed"], RadiologyOrder.state)
+    stage = func.array_position(list(STATES), RadiologyOrder.state)
     ordered = _rows(tenant_id).where(*conditions).order_by(stage, urgency, RadiologyOrder.id.desc())
     rows = session.execute(ordered.limit(size).offset((page - 1) * size)).all()
     return [OrderRow(*row) for row in rows], total
+
+
+def count_orders(session: Session, tenant_id: int, wanted: OrderFilter) -> dict[str, int]:
+    """How many there are in each state; the filter's own state does not matter."""
+    counted = select(RadiologyOrder.state, func.count()).where(*_conditions(tenant_id, wanted))
+    found = dict(session.execute(counted.group_by(RadiologyOrder.state)).tuples().all())
+    return {state: found.get(state, 0) for state in STATES}
 
 
 def review_order(
@@ -136,6 +142,15 @@ def tell(session: Session, tenant_id: int, event: str, order_id: int, payload: d
 def new_accession_number() -> str:
     """`R` and twelve letters and digits: 60 random bits, at most 16 characters as DICOM's SH asks."""
     return "R" + "".join(secrets.choice(LETTERS) for _ in range(12))
+
+
+def _conditions(tenant_id: int, wanted: OrderFilter) -> list[ColumnElement[bool]]:
+    conditions = [RadiologyOrder.tenant_id == tenant_id]
+    if wanted.patient_id is not None:
+        conditions.append(RadiologyOrder.patient_id == wanted.patient_id)
+    if wanted.accession_number:
+        conditions.append(RadiologyOrder.accession_number == wanted.accession_number)
+    return conditions
 
 
 def _rows(tenant_id: int) -> Select[tuple[RadiologyOrder, Patient, RadiologyStudy]]:

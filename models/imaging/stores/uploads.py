@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.imaging.ports import DICOM
-from models.imaging.rules import RULES
+from models.imaging.rules import why
 from models.imaging.schemas import DeclarationIn, DeclaredImage
 from models.imaging.stores.declaring import Declaring
 from models.imaging.stores.orders import get_order
@@ -79,6 +79,14 @@ def list_uploads(
     total = session.scalar(select(func.count()).select_from(ImageUpload).where(*conditions)) or 0
     rows = select(ImageUpload).where(*conditions).order_by(ImageUpload.id.desc())
     return session.scalars(rows.limit(size).offset((page - 1) * size)).all(), total
+
+
+def count_open(session: Session, tenant_id: int) -> dict[str, int]:
+    """How many are not complete, and how many are held."""
+    upload = ImageUpload
+    counted = select(upload.state, func.count()).where(upload.tenant_id == tenant_id, upload.state.in_(OPEN))
+    found = dict(session.execute(counted.group_by(upload.state)).tuples().all())
+    return {state: found.get(state, 0) for state in OPEN}
 
 
 def note_progress(session: Session, tenant_id: int, upload_id: int, received: int) -> None:
@@ -155,7 +163,7 @@ def waiting_since(session: Session, tenant_id: int, before: datetime, *, most: i
 
 def reason_of(upload: ImageUpload) -> str | None:
     """Why it is held, in words."""
-    return RULES.get(upload.rule, upload.rule) if upload.rule else None
+    return why(upload.rule) if upload.rule else None
 
 
 def _named_order(session: Session, tenant_id: int, given: DeclarationIn) -> int | None:

@@ -184,7 +184,7 @@ CREATE TABLE viewer_grant ({IDS},
 )"""
 INDEXES = (
     *("radiology_order (tenant_id, patient_id)", "radiology_order (tenant_id, state, id)"),
-    *("radiology_study (tenant_id, study_date)", "radiology_study (tenant_id, patient_code)"),
+    "radiology_study (tenant_id, patient_code)",
     "radiology_study (tenant_id, accession_number)",
     "radiology_series (tenant_id, study_id)",
     "radiology_image (tenant_id, series_id, instance_number)",
@@ -192,6 +192,7 @@ INDEXES = (
     "viewer_grant (tenant_id, study_id, id)",
 )
 NAMED_INDEXES = (
+    "INDEX radiology_study_newest_index ON radiology_study (tenant_id, study_date DESC NULLS LAST, id DESC)",
     "INDEX radiology_image_checked_index ON radiology_image (tenant_id, checked_at, id)",
     "INDEX radiology_image_problem_index ON radiology_image (tenant_id, id) WHERE problem IS NOT NULL",
     "UNIQUE INDEX image_upload_open_key ON image_upload (tenant_id, image_uid) WHERE state = 'declared'",

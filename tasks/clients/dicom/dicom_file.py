@@ -36,25 +36,37 @@ class DicomFile:
             raise RefusalError("executable", "its preamble is the beginning of a program")
         meta, self.start = Walker(source, implicit=False, little=True).group(META_START, 2)
         self.meta = {element.tag: element for element in meta}
-        self.source = source
+        self.source = self._given = source
         declared = self.uid(self.meta.get(0x00020010))
+        if self.uid(self.meta.get(0x00020002)) == DICOMDIR:
+            raise RefusalError("dicomdir", "it is a directory of images (DICOMDIR), not an image")
         self.is_deflated = declared == DEFLATED
         if self.is_deflated:
             self.source, self.start = inflated(source, self.start, most_inflated), 0
+        try:
+            self._walk(declared)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give back what a deflated dataset was inflated into."""
+        if self.source is not self._given:
+            self.source.close()
+
+    def _walk(self, declared: str) -> None:
         self.is_implicit = self._looks_implicit(declared)
         self.is_little = declared != EXPLICIT_BIG
         self.syntax = declared or (IMPLICIT_LITTLE if self.is_implicit else EXPLICIT_LITTLE)
-        if self.uid(self.meta.get(0x00020002), source) == DICOMDIR:
-            raise RefusalError("dicomdir", "it is a directory of images (DICOMDIR), not an image")
         walker = Walker(self.source, implicit=self.is_implicit, little=self.is_little)
         self.elements = walker.dataset(self.start)
         self.by_tag = {element.tag: element for element in self.elements}
 
-    def uid(self, element: Element | None, source: Source | None = None) -> str:
+    def uid(self, element: Element | None) -> str:
         """The value as a UID; empty where it is none."""
         if element is None or element.length > 128:
             return ""
-        raw = (source or self.source).read(element.start, element.length)
+        raw = self.source.read(element.start, element.length)
         text = raw.decode("latin-1").strip("\x00 ")
         return text if is_uid(text) else ""
 
@@ -86,9 +98,9 @@ def _inflate(source: Source, start: int, fd: int, limit: int) -> None:
             if not piece:
                 piece = source.read(start, MEGABYTE)
                 start += len(piece)
-            if not piece:
-                raise RefusalError("length", "the deflated dataset has no end")
             out = inflater.decompress(piece, MEGABYTE)
+            if not piece and not out:  # zlib may still hold output when all input is with it
+                raise RefusalError("length", "the deflated dataset has no end")
             total += len(out)
             if total > limit:
                 raise RefusalError("deflate_bomb", f"the dataset inflates to more than {limit} bytes")

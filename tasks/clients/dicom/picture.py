@@ -13,6 +13,9 @@ MOST_PIXELS = 100_000_000
 MOST_FIELDS = 100
 MOST_VALUES = 16
 KINDS = {b"\xff\xd8\xff": ("JPEG", "image/jpeg"), b"\x89PNG\r\n\x1a\n": ("PNG", "image/png")}
+ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+TAIL = 65_536
+"""Bytes among which the end stands: some cameras write more behind it."""
 _EXIF, _GPS = 0x8769, 0x8825
 
 
@@ -41,8 +44,8 @@ def picture_of(source: Source, kind: tuple[str, str]) -> dict[str, Any]:
         raise RefusalError("pixels", f"it has more than {MOST_PIXELS} pixels") from None
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError):
         raise RefusalError("length", f"the {kind[0]} is damaged or cut off") from None
-    if kind[0] == "JPEG" and b"\xff\xd9" not in source.read(max(0, source.size - 65_536), 65_536):
-        raise RefusalError("length", "the JPEG has no end")
+    if ENDS[kind[0]] not in source.read(max(0, source.size - TAIL), TAIL):
+        raise RefusalError("length", f"the {kind[0]} has no end")
     return {"mime_type": kind[1], "width": width, "height": height, "exif": exif}
 
 
@@ -64,7 +67,7 @@ def _exif(given: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, value in [*given.items(), *given.get_ifd(_EXIF).items()]:
         name = TAGS.get(number, "")
-        if number in (_EXIF, _GPS) or not name or name.startswith("GPS") or len(found) >= MOST_FIELDS:
+        if number in (_EXIF, _GPS) or not name or len(found) >= MOST_FIELDS:
             continue
         if (kept := _value(value)) not in (None, "", []):
             found[name] = kept

@@ -1,6 +1,5 @@
 """`read` inside a parser process, and how every operation opens its file."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,5 +40,4 @@ def dicom(source: Source) -> Iterator[DicomFile]:
     try:
         yield file
     finally:
-        if file.source is not source:
-            os.close(file.source.fd)
+        file.close()

@@ -95,9 +95,11 @@ def _grey(pixels: Pixels, look: Look, window: tuple[float, float] | None) -> NDA
 
 def _windowed(values: NDArray[np.float32], center: float, width: float, function: str) -> Pixels:
     """PS3.3, C.11.2.1.2 and C.11.2.1.3."""
+    shown: Pixels
     if function == "SIGMOID":
-        return 255 / (1 + np.exp(-4 * (values - center) / width))
-    if function == "LINEAR_EXACT":
-        return ((values - center) / width + 0.5) * 255
-    shown: Pixels = ((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5) * 255
+        shown = 255 / (1 + np.exp(-4 * (values - center) / width))
+    elif function == "LINEAR_EXACT":
+        shown = ((values - center) / width + 0.5) * 255
+    else:
+        shown = ((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5) * 255
     return shown

@@ -58,5 +58,7 @@ def _extended(terms: tuple[str, ...], raw: bytes) -> str:
 def _encodings(terms: tuple[str, ...]) -> list[str]:
     from pydicom import charset
 
-    known = [term for term in terms if term in charset.python_encoding]
-    return charset.convert_encodings(known or [""])
+    try:
+        return charset.convert_encodings(list(terms))  # it also knows the usual misspellings
+    except LookupError:
+        return charset.convert_encodings([term for term in terms if term in charset.python_encoding] or [""])

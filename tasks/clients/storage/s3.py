@@ -31,7 +31,8 @@ from tasks.clients.storage.s3_bucket import Bucket
 from tasks.clients.storage.s3_errors import NO_KEY, code_of, status_of, translated
 
 SINGLE_LARGEST_BYTES = 64 * 1024 * 1024
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
+"""Of which one is sent while the next is read."""
 ATTEMPTS = 5
 LONGEST_SIGNED_SECONDS = 7 * 86_400
 """What signature version 4 allows."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.httpsession import where
+from botocore.loaders import Loader
 
 from models.kernel.errors import ConfigError
 from models.kernel.settings import Settings
@@ -47,9 +48,7 @@ class Account:
             _check_endpoint(endpoint, may_be_plain=not given.aws_s3_use_ssl)
         domain = given.aws_s3_custom_domain.strip("/")
         at = urlsplit(f"//{domain}")
-        if domain and (
-            not at.hostname or "@" in domain or at.path.strip("/") not in ("", given.aws_storage_bucket_name)
-        ):
+        if domain and not (_is_host(at) and at.path.strip("/") in ("", given.aws_storage_bucket_name)):
             raise ConfigError("LABWIRE_AWS_S3_CUSTOM_DOMAIN is not a host, with or without the bucket behind it")
         return cls(
             bucket=given.required("aws_storage_bucket_name"),
@@ -68,7 +67,9 @@ class Bucket:
 
     def __init__(self, account: Account) -> None:
         self.name = account.bucket
-        self.client = _client(account, account.endpoint, "path" if account.endpoint else "auto")
+        # At AWS a bucket is a host of its own; not with a dot in its name, for no certificate fits that.
+        is_path = bool(account.endpoint) or "." in account.bucket
+        self.client = _client(account, account.endpoint, "path" if is_path else "virtual")
         self.signer = _signer(account) if account.domain else self.client
         """Makes addresses for browsers: the host is part of what is signed."""
         self.is_conditional: bool | None = None
@@ -87,10 +88,18 @@ def _bucket(account: Account, _process: int) -> Bucket:
 
 def _check_endpoint(endpoint: str, *, may_be_plain: bool) -> None:
     at = urlsplit(endpoint)
-    if at.scheme not in ("http", "https") or not at.hostname or "@" in at.netloc or at.query or at.fragment:
+    if at.scheme not in ("http", "https") or not _is_host(at) or at.query or at.fragment:
         raise ConfigError("LABWIRE_AWS_S3_ENDPOINT_URL is not an address like https://minio.example.org:9000")
     if at.scheme == "http" and not may_be_plain:
         raise ConfigError("LABWIRE_AWS_S3_ENDPOINT_URL is http://: set LABWIRE_AWS_S3_USE_SSL to false to allow that")
+
+
+def _is_host(at: SplitResult) -> bool:
+    """Whether it is a host with or without a port, and nobody's name and password."""
+    try:
+        return bool(at.hostname) and "@" not in at.netloc and (at.port is None or at.port > 0)
+    except ValueError:
+        return False
 
 
 def _signer(account: Account) -> Any:
@@ -122,7 +131,15 @@ def _core() -> botocore.session.Session:
     """A session that reads no variable and no file of AWS's tools."""
     kept = {name: (None, None, default, kind) for name, (_, _, default, kind) in _variables()}
     kept["config_file"] = kept["credentials_file"] = (None, None, os.devnull, None)
-    return botocore.session.Session(session_vars=kept)
+    core = botocore.session.Session(session_vars=kept)
+    core.register_component("data_loader", _loader())
+    return core
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Loader:
+    """The description of S3, a megabyte of JSON that is read once for all connections."""
+    return Loader(include_default_search_paths=True)
 
 
 def _variables() -> Any:

@@ -24,7 +24,7 @@ NO_ANSWER = (boto.HTTPClientError, boto.ResponseStreamingError, boto.IncompleteR
 _CODE = re.compile(r"[A-Za-z0-9.]{1,60}")
 _SETTINGS = {
     "InvalidAccessKeyId": "LABWIRE_AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "LABWIRE_AWS_SECRET_ACCESS_KEY",
+    "SignatureDoesNotMatch": "LABWIRE_AWS_SECRET_ACCESS_KEY and LABWIRE_AWS_ACCESS_KEY_ID",
     "NoSuchBucket": "LABWIRE_AWS_STORAGE_BUCKET_NAME",
     "InvalidBucketName": "LABWIRE_AWS_STORAGE_BUCKET_NAME",
     "PermanentRedirect": "LABWIRE_AWS_S3_REGION_NAME",

@@ -1,0 +1,118 @@
+"""WADO-RS: values that metadata only names (`BulkDataURI`), whole or in a range (DICOM PS3.18, 10.4.1.1.5)."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.errors import errors
+from api.imaging.caching import etag_of, has_it, not_modified
+from api.imaging.locating import places_of
+from api.imaging.negotiating import accepted, fits, not_acceptable
+from api.imaging.objects import Reader
+from api.imaging.related import Part, related
+from api.imaging.viewing import View, Viewing
+from api.imaging.wado import OCTETS, find
+from models.imaging.ports import NotAnImageError
+from models.imaging.schemas import Uid
+from models.imaging.stores.places import DicomObject
+from models.kernel.errors import NotFoundError
+from tasks.clients.dicom.pool import pool
+
+RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+PLACE = re.compile(r"[0-9A-F]{8}(/\d{1,9}/[0-9A-F]{8})*")
+
+router = APIRouter(tags=["dicomweb"])
+
+
+@router.get(
+    "/studies/{study_uid}/series/{series_uid}/instances/{image_uid}/bulkdata/{place:path}",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The value's bytes as they stand in the file",
+            "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        206: {"description": "The range of them that was asked for"},
+        304: {"description": "The client has them already"},
+        416: {"description": "The value has no such range"},
+        **errors(401, 403, 404, 406),
+    },
+)
+def retrieve_bulkdata(
+    study_uid: Uid,
+    series_uid: Uid,
+    image_uid: Uid,
+    place: Annotated[str, Path(max_length=1000)],
+    request: Request,
+    view: Viewing,
+) -> Response:
+    """WADO-RS: one value, by the path its `BulkDataURI` names. Of several ranges all is answered."""
+    [found] = find(view, study_uid, series_uid, image_uid).objects
+    is_single = _is_single(request)
+    length, read = _value(view, found, place.upper())
+    etag = etag_of(found.checksum, place.upper())
+    if has_it(request, etag):
+        return not_modified(etag)
+    wanted = _range(request.headers.get("range", ""), length)
+    if wanted is None:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{length}"})
+    start, count = wanted
+    is_part = count < length
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Vary": "Accept"}
+    content = read(start, count)
+    if is_part:
+        headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{length}"
+    if is_single:
+        headers["Content-Length"] = str(count)
+        return StreamingResponse(content, 206 if is_part else 200, headers, media_type=OCTETS)
+    answer = related(OCTETS, iter((Part(OCTETS, count, content),)), headers)
+    answer.status_code = 206 if is_part else 200
+    return answer
+
+
+def _is_single(request: Request) -> bool:
+    for wanted in accepted(request):
+        if wanted.media_type == "*/*" or (not wanted.is_multipart and wanted.fits(OCTETS)):
+            return True
+        if wanted.is_multipart and fits(wanted.part_type, OCTETS):
+            return False
+    raise not_acceptable((OCTETS, f'multipart/related; type="{OCTETS}"'))
+
+
+def _value(view: View, found: DicomObject, place: str) -> tuple[int, Callable[[int, int], Iterator[bytes]]]:
+    """The value's length, and how some of it is read; NotFoundError."""
+    if not PLACE.fullmatch(place):
+        raise NotFoundError("the instance has no such value", field="bulkdata")
+    known = places_of(view, found)
+    reader = Reader(view)
+    extent = known.bulk.get(place)
+    if extent is not None:
+        offset, length = extent
+        return length, lambda start, count: reader.part(found, offset + start, count)
+    if known.is_complete:
+        raise NotFoundError("the instance has no such value", field="bulkdata")
+    try:
+        with reader.file(found) as path:
+            data = pool().bulk(path, place)
+    except NotAnImageError:
+        raise NotFoundError("the instance has no such value", field="bulkdata") from None
+    return len(data), lambda start, count: iter((data[start : start + count],))
+
+
+def _range(header: str, length: int) -> tuple[int, int] | None:
+    """Start and count of one range; everything where none is asked for, or one we do not read; None beyond the end."""
+    found = RANGE.fullmatch(header.strip())
+    if found is None or not (found[1] or found[2]):
+        return 0, length
+    if not found[1]:
+        count = min(int(found[2]), length)
+        return (length - count, count) if count else None
+    start, end = int(found[1]), int(found[2]) if found[2] else length - 1
+    if end < start and found[2]:
+        return 0, length
+    if start >= length:
+        return None
+    return start, min(end, length - 1) - start + 1

@@ -1,0 +1,81 @@
+"""WADO-RS: studies, series and instances as they were stored, byte by byte (DICOM PS3.18, 10.4)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.errors import errors
+from api.imaging.caching import etag_of, has_it, not_modified
+from api.imaging.negotiating import accepted, fits, not_acceptable
+from api.imaging.objects import Reader
+from api.imaging.related import Part, related
+from api.imaging.viewing import View, Viewing
+from api.imaging.wado import find, takes_syntaxes
+from models.imaging.ports import DICOM
+from models.imaging.schemas import Uid
+from models.imaging.stores.places import DicomObject
+
+router = APIRouter(tags=["dicomweb"])
+RELATED = 'multipart/related; type="application/dicom"'
+RETRIEVED: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {
+            "description": "The DICOM files as they were stored; pictures as the Secondary Capture made of them",
+            "content": {RELATED: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        304: {"description": "The client has them already"},
+        **errors(401, 403, 404, 406),
+    },
+}
+
+
+@router.get("/studies/{study_uid}", **RETRIEVED)
+def retrieve_study(study_uid: Uid, request: Request, view: Viewing) -> Response:
+    """WADO-RS: every instance of a study."""
+    return _retrieved(request, view, find(view, study_uid).objects)
+
+
+@router.get("/studies/{study_uid}/series/{series_uid}", **RETRIEVED)
+def retrieve_series(study_uid: Uid, series_uid: Uid, request: Request, view: Viewing) -> Response:
+    """WADO-RS: every instance of a series."""
+    return _retrieved(request, view, find(view, study_uid, series_uid).objects)
+
+
+@router.get("/studies/{study_uid}/series/{series_uid}/instances/{image_uid}", **RETRIEVED)
+def retrieve_instance(study_uid: Uid, series_uid: Uid, image_uid: Uid, request: Request, view: Viewing) -> Response:
+    """WADO-RS: one instance; with `Accept: application/dicom` as it is, else as the only part."""
+    return _retrieved(request, view, find(view, study_uid, series_uid, image_uid).objects)
+
+
+def _retrieved(request: Request, view: View, objects: Sequence[DicomObject]) -> Response:
+    is_single = _is_single(request, objects)
+    etag = etag_of("single" if is_single else "parts", *(one.checksum for one in objects))
+    if has_it(request, etag):
+        return not_modified(etag)
+    reader = Reader(view)
+    if is_single:
+        [one] = objects
+        headers = {"ETag": etag, "Content-Length": str(one.size)}
+        return StreamingResponse(reader.whole(one), media_type=DICOM, headers=headers)
+    return related(DICOM, _parts(reader, objects), {"ETag": etag})
+
+
+def _is_single(request: Request, objects: Sequence[DicomObject]) -> bool:
+    """Whether the one file is wanted as it is; NotAcceptableError where it cannot be had as the client takes it."""
+    for wanted in accepted(request):
+        if not takes_syntaxes(wanted, objects):
+            continue
+        if wanted.media_type == "*/*" or (wanted.is_multipart and fits(wanted.part_type, DICOM)):
+            return False
+        if wanted.fits(DICOM) and len(objects) == 1:
+            return True
+    raise not_acceptable((f"{RELATED} in the transfer syntax that is stored",))
+
+
+def _parts(reader: Reader, objects: Sequence[DicomObject]) -> Iterator[Part]:
+    for one in objects:
+        content_type = f"{DICOM}; transfer-syntax={one.transfer_syntax_uid}"
+        yield Part(content_type, one.size, reader.whole(one))

@@ -1,0 +1,266 @@
+// Files on their way: read, declared in batches, sent in parts that can be sent again, until each has come to an end.
+import { Halted, Line, LineBroke, Stopped, ask, saidBy } from "./upload_line.js";
+import { readHeader } from "./upload_header.js";
+
+const UPLOADS = "/api/v1/radiology/uploads";
+const PART = 4 * 1024 * 1024;
+const AT_ONCE = 3;
+const BATCH = 100;
+const MOST_DAMAGED = 3;
+const NO_IMAGES = /^(DICOMDIR|Thumbs\.db|desktop\.ini|\..*)$/i;
+
+/** One file: `state` is waiting, reading, ready, sending, stored, held, refused, failed or skipped. */
+export class Entry {
+  constructor(file) {
+    [this.file, this.name, this.size] = [file, file.name, file.size];
+    [this.state, this.said, this.sent, this.offset, this.damaged] = ["waiting", "", 0, 0, 0];
+    [this.id, this.about, this.sha256] = [null, null, ""];
+  }
+
+  get isOver() { return ["stored", "held", "refused", "failed", "skipped"].includes(this.state); }
+}
+
+/** All files of the page. `onChange(entry)` after each step of one, `onLine(seconds)` when the line breaks or is back. */
+export class Sending {
+  constructor({ orderId, largest, unfinished, onChange, onLine, onHalt }) {
+    Object.assign(this, { orderId, largest, unfinished, onChange, onHalt });
+    [this.entries, this.toRead, this.toSend, this.declaring] = [[], [], [], new Map()];
+    [this.known, this.hashes, this.isPaused, this.isReading, this.sending] = [new Map(), 0, false, false, 0];
+    this.line = new Line(onLine);
+    this.stopping = new AbortController();
+    this.worker = new Worker(new URL("./upload_hash.js", import.meta.url));
+    this.asked = new Map();
+    this.worker.onmessage = ({ data }) => { this.asked.get(data.number)(data.sha256); this.asked.delete(data.number); };
+  }
+
+  add(files) {
+    for (const file of files) {
+      if (NO_IMAGES.test(file.name) || file.size === 0) continue;
+      const entry = new Entry(file);
+      this.entries.push(entry);
+      if (file.size > this.largest) this.end(entry, "refused", "Larger than is accepted");
+      else this.toRead.push(entry), this.onChange(entry);
+    }
+    this.go();
+  }
+
+  pause() {
+    this.isPaused = true;
+    this.stopping.abort();
+    this.stopping = new AbortController();
+  }
+
+  resume() {
+    this.isPaused = false;
+    this.go();
+  }
+
+  again() {
+    for (const entry of this.entries.filter((one) => one.state === "failed")) {
+      Object.assign(entry, { state: "waiting", said: "", sent: 0, offset: 0, damaged: 0, id: null });
+      this.known.delete(entry.key);
+      this.toRead.push(entry);
+      this.onChange(entry);
+    }
+    this.go();
+  }
+
+  end(entry, state, said = "") {
+    Object.assign(entry, { state, said });
+    if (state === "stored" || state === "held") entry.sent = entry.size;
+    this.onChange(entry);
+  }
+
+  go() {
+    if (!this.isReading) this.readAll();
+    while (this.sending < AT_ONCE && this.toSend.length && !this.isPaused) this.sendNext();
+  }
+
+  // Reading and declaring ------------------------------------------------------------------------------------------
+  async readAll() {
+    this.isReading = true;
+    try {
+      while (!this.isPaused && (this.toRead.length || this.declaring.size)) {
+        const entry = this.toRead.shift();
+        if (entry) await this.read(entry);
+        const isHungry = !this.toRead.length || !this.toSend.length;
+        for (const [key, batch] of [...this.declaring]) {
+          if (this.isPaused || !(isHungry || batch.length >= BATCH)) continue;
+          this.declaring.delete(key);
+          await this.trying(() => this.declare(batch), batch, key);
+        }
+        this.go();
+      }
+    } finally {
+      this.isReading = false;
+    }
+  }
+
+  async read(entry) {
+    entry.state = "reading";
+    this.onChange(entry);
+    try {
+      entry.about = await readHeader(entry.file);
+    } catch {
+      return this.end(entry, "failed", "Cannot be read from the disk: choose it again");
+    }
+    const { kind } = entry.about;
+    if (kind === "none") return this.end(entry, "skipped", "No image: neither DICOM, JPEG nor PNG");
+    if (kind === "picture" && !this.orderId) return this.end(entry, "refused", "A picture does not say whose it is: choose the order first");
+    if (kind === "whole") return this.ready(entry);
+    entry.sha256 = await this.hash(entry.file);
+    if (!entry.sha256) return this.end(entry, "failed", "Cannot be read from the disk: choose it again");
+    entry.key = entry.about.image ?? entry.sha256;
+    const other = this.known.get(entry.key);
+    if (other && other.sha256 !== entry.sha256) return this.end(entry, "refused", `Has the same image UID as ${other.name}, and other content`);
+    if (other && other.state !== "failed") return this.end(entry, "skipped", "Chosen twice");
+    this.known.set(entry.key, entry);
+    const begun = this.unfinished.get(entry.sha256);
+    if (begun && (!entry.about.image || begun.image_uid === entry.about.image)) {
+      if ((begun.radiology_order_id ?? "") !== (this.orderId ?? "")) {
+        const where = begun.radiology_order_id ? `for order ${begun.radiology_order_id}` : "without an order";
+        return this.end(entry, "refused", `Begun before ${where}: go on there, or discard it under Uploads`);
+      }
+      Object.assign(entry, { id: begun.id, offset: null });
+      return this.ready(entry);
+    }
+    const study = entry.about.study ?? "";
+    this.declaring.set(study, [...(this.declaring.get(study) ?? []), entry]);
+  }
+
+  hash(file) {
+    const number = ++this.hashes;
+    return new Promise((resolve) => {
+      this.asked.set(number, resolve);
+      this.worker.postMessage({ number, file });
+    });
+  }
+
+  async declare(batch) {
+    const images = batch.map((entry) => ({
+      filename: entry.name.slice(-200), file_size: entry.size, checksum: entry.sha256,
+      ...(entry.about.kind === "picture" ? { mime_type: entry.about.mime } : { image_uid: entry.about.image, series_uid: entry.about.series }),
+    }));
+    const study = batch[0].about.study;
+    const given = { ...(study && { study_uid: study }), ...(this.orderId && { radiology_order_id: this.orderId }), images };
+    const answer = await ask("POST", UPLOADS, { body: JSON.stringify(given), headers: { "Content-Type": "application/json" } });
+    if (answer.status === 201) {
+      answer.body.uploads.forEach((upload, index) => {
+        batch[index].id = upload.id;
+        if (upload.state === "stored") return this.end(batch[index], "stored", "Was here already");
+        batch[index].offset = upload.received_bytes ? null : 0;
+        this.ready(batch[index]);
+      });
+    } else if (batch.length > 1) { // one of them is the reason: halves, until it stands alone
+      const middle = batch.length >> 1;
+      await this.retried(() => this.declare(batch.slice(0, middle)));
+      await this.retried(() => this.declare(batch.slice(middle)));
+    } else {
+      this.end(batch[0], answer.status === 500 ? "failed" : "refused", saidBy(answer.body));
+    }
+  }
+
+  ready(entry) {
+    entry.state = "ready";
+    this.toSend.push(entry);
+    this.onChange(entry);
+  }
+
+  // Sending ----------------------------------------------------------------------------------------------------------
+  async sendNext() {
+    const entry = this.toSend.shift();
+    this.sending++;
+    await this.trying(() => (entry.about.kind === "whole" ? this.sendWhole(entry) : this.send(entry)), [entry]);
+    this.sending--;
+    this.go();
+  }
+
+  /** Until it is done: again and again while the line is broken; put back where it came from when it is stopped. */
+  async trying(work, entries, key) {
+    try {
+      await this.retried(work);
+    } catch (error) {
+      const left = entries.filter((entry) => !entry.isOver && entry.state !== "ready");
+      if (key !== undefined) this.declaring.set(key, entries.filter((entry) => entry.state === "reading"));
+      else left.forEach((entry) => { entry.offset = null; entry.state = "ready"; this.toSend.unshift(entry); this.onChange(entry); });
+      if (error instanceof Halted) this.onHalt(error.message);
+      else if (!(error instanceof Stopped)) left.forEach((entry) => this.end(entry, "failed", "Something went wrong in this page"));
+    }
+  }
+
+  async retried(work) {
+    for (;;) {
+      try {
+        const done = await work();
+        this.line.whole();
+        return done;
+      } catch (error) {
+        if (!(error instanceof LineBroke)) throw error;
+        await this.line.broke(error.afterSeconds);
+        if (this.isPaused) throw new Stopped();
+      }
+    }
+  }
+
+  async send(entry) {
+    const address = `${UPLOADS}/${entry.id}/binary`;
+    const { signal } = this.stopping;
+    entry.state = "sending";
+    this.onChange(entry);
+    if (entry.offset === null) {
+      const head = await ask("HEAD", address, { signal });
+      if (head.status === 404) return this.end(entry, "failed", "Not known any more");
+      entry.offset = Number(head.offset) || 0;
+    }
+    for (;;) {
+      const from = entry.offset;
+      entry.offset = null; // where it is to be asked for, should the line break now
+      const body = await this.part(entry, from);
+      if (!body) return;
+      const onSent = (count) => { entry.sent = from + count; this.onChange(entry); };
+      const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": String(from) };
+      const answer = await ask("PATCH", address, { body, headers, signal, onSent });
+      this.line.whole();
+      if (answer.status === 200 && answer.body.state !== "declared") return this.ended(entry, answer.body);
+      if (answer.status === 200) entry.offset = answer.body.received_bytes;
+      else if (answer.status === 409 && answer.offset) entry.offset = Number(answer.offset);
+      else if (answer.status === 409) return this.ended(entry, (await ask("GET", `${UPLOADS}/${entry.id}`, { signal })).body);
+      else if (answer.status === 422 && answer.body.fields?.[0]?.field === "checksum" && ++entry.damaged < MOST_DAMAGED) entry.offset = 0;
+      else if (answer.status === 422 && entry.damaged) return this.end(entry, "failed", "Came damaged, or changed on the disk: choose it again");
+      else return this.end(entry, answer.status === 500 || answer.status === 404 ? "failed" : "refused", saidBy(answer.body));
+      entry.sent = entry.offset;
+      this.onChange(entry);
+    }
+  }
+
+  async part(entry, from) {
+    try {
+      return await entry.file.slice(from, from + PART).arrayBuffer();
+    } catch {
+      this.end(entry, "failed", "Cannot be read from the disk any more: choose it again");
+      return null;
+    }
+  }
+
+  ended(entry, upload) {
+    this.unfinished.delete(entry.sha256);
+    if (upload.state === "stored") return this.end(entry, "stored");
+    if (upload.state === "held") return this.end(entry, "held", upload.reason ?? "Held");
+    return this.end(entry, "failed", "Given up meanwhile");
+  }
+
+  /** A file whose UIDs are not read here goes by the form, in one piece. */
+  async sendWhole(entry) {
+    entry.state = "sending";
+    this.onChange(entry);
+    const form = new FormData();
+    if (this.orderId) form.append("radiology_order_id", this.orderId);
+    form.append("files", entry.file, entry.name);
+    const onSent = (count) => { entry.sent = Math.min(count, entry.size); this.onChange(entry); };
+    const answer = await ask("POST", "/api/v1/radiology/images", { body: form, signal: this.stopping.signal, onSent });
+    const file = answer.body.files?.[0];
+    if (!file) return this.end(entry, answer.status === 500 ? "failed" : "refused", saidBy(answer.body));
+    if (file.success) return this.end(entry, "stored", file.is_new === false ? "Was here already" : "");
+    return this.end(entry, file.is_held ? "held" : "refused", file.error);
+  }
+}

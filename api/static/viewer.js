@@ -1,0 +1,222 @@
+// The light viewer: series beside, one image in the middle; wheel, keys, slider and fingers scroll, dragging sets the window.
+import { BORN, Dicomweb, NAME, PATIENT, Refused, STUDY_DATE, STUDY_DESCRIPTION, day, imagesOf, person, presetsOf, seriesOf, value } from "./viewer_study.js";
+import { Pictures } from "./viewer_pictures.js";
+
+const at = (id) => document.getElementById(id);
+const viewer = at("viewer");
+const given = new URL(location.href);
+const token = given.searchParams.get("token") ?? "";
+if (token) history.replaceState(null, "", given.pathname); // it opens the study for whoever reads it over a shoulder
+
+const web = new Dicomweb(viewer.dataset.study, token);
+const stage = at("stage");
+const canvas = at("canvas");
+const context = canvas.getContext("2d");
+const state = { all: [], series: null, index: 0, window: null, zoom: 1, x: 0, y: 0, tool: "window", bitmap: null };
+const pictures = new Pictures(web, (bitmap) => { state.bitmap = bitmap; say(""); draw(); }, fail);
+
+const say = (text) => { if (at("said").textContent !== text) at("said").textContent = text; };
+function fail(error) {
+  say(error instanceof Refused ? error.message : "The image cannot be shown just now.");
+}
+const image = () => state.series?.images?.[state.index];
+const bounded = (number, low, high) => Math.min(high, Math.max(low, number));
+
+// Drawing --------------------------------------------------------------------------------------------------------------
+function draw() {
+  const { width, height } = stage.getBoundingClientRect();
+  const dense = devicePixelRatio || 1;
+  const [wide, high] = [Math.round(width * dense), Math.round(height * dense)];
+  if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high];
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, wide, high);
+  const { bitmap } = state;
+  if (!bitmap) return;
+  const scale = Math.min(wide / bitmap.width, high / bitmap.height) * state.zoom;
+  context.imageSmoothingEnabled = scale < 4;
+  const [w, h] = [bitmap.width * scale, bitmap.height * scale];
+  context.drawImage(bitmap, (wide - w) / 2 + state.x * dense, (high - h) / 2 + state.y * dense, w, h);
+  viewer.dataset.shown = `${state.series.uid}/${state.index + 1}`;
+}
+
+function describe() {
+  const one = image();
+  if (!one) return;
+  const { of } = one;
+  const shown = state.window ?? one.own;
+  const count = state.series.images.length;
+  at("title").textContent = person(of, NAME) || "No name";
+  at("subtitle").textContent = [value(of, PATIENT), day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION)].filter(Boolean).join(" · ");
+  document.title = `${value(of, STUDY_DESCRIPTION) ?? "Images"} · labwire`;
+  at("note-patient").textContent = [person(of, NAME) || "No name", value(of, PATIENT), day(value(of, BORN)) && `born ${day(value(of, BORN))}`].filter(Boolean).join("\n");
+  at("note-study").textContent = [day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION), state.series.description].filter(Boolean).join("\n");
+  at("note-image").textContent = `${state.series.modality} · image ${state.index + 1} of ${count}${one.frames > 1 ? ` · frame ${one.frame}` : ""}`;
+  at("note-window").textContent = `${one.isColour ? "Colour" : shown ? `C ${Math.round(shown.center)}  W ${Math.round(shown.width)}` : "Window: whole"}\n${Math.round(state.zoom * 100)} %`;
+  canvas.setAttribute("aria-label", `Image ${state.index + 1} of ${count}, ${state.series.description || "series without a description"}`);
+}
+
+function show() {
+  const one = image();
+  at("slider").value = state.index + 1;
+  describe();
+  if (!one) return;
+  const next = [1, -1, 2, 3].map((step) => state.series.images[state.index + step]).filter(Boolean);
+  pictures.show(one, state.window, next);
+}
+
+// What can be done -----------------------------------------------------------------------------------------------------
+function scroll(steps) {
+  const last = (state.series?.images?.length ?? 1) - 1;
+  const index = bounded(state.index + steps, 0, last);
+  if (index !== state.index) { state.index = index; show(); }
+}
+
+function setWindow(window) {
+  state.window = window;
+  const known = presets().findIndex(([, one]) => one?.center === window?.center && one?.width === window?.width);
+  at("presets").value = known < 0 ? "own" : String(known);
+  show();
+}
+
+function zoom(factor) {
+  const before = state.zoom;
+  state.zoom = bounded(before * factor, 0.25, 20);
+  state.x *= state.zoom / before;
+  state.y *= state.zoom / before;
+  describe();
+  draw();
+}
+
+function fit() { Object.assign(state, { zoom: 1, x: 0, y: 0 }); describe(); draw(); }
+
+function setTool(tool) {
+  state.tool = tool;
+  for (const one of document.querySelectorAll("[data-tool]")) one.setAttribute("aria-checked", String(one.dataset.tool === tool));
+}
+
+const presets = () => presetsOf(state.series ?? {}, image());
+function fillPresets() {
+  const options = presets().map(([name], index) => new Option(`${name}${index < 9 ? ` (${index + 1})` : ""}`, String(index)));
+  at("presets").replaceChildren(...options, Object.assign(new Option("By hand", "own"), { disabled: true }));
+  at("presets").disabled = Boolean(image()?.isColour);
+}
+
+async function open(series) {
+  if (!series) return;
+  for (const one of at("series").children) one.setAttribute("aria-current", String(one.dataset.uid === series.uid));
+  say("Loading …");
+  try {
+    series.images ??= await imagesOf(web, series);
+  } catch (error) { fail(error); return; }
+  Object.assign(state, { series, index: series.images.length >> 1, window: null, zoom: 1, x: 0, y: 0, bitmap: null });
+  at("slider").max = Math.max(1, series.images.length);
+  at("slider").disabled = series.images.length < 2;
+  fillPresets();
+  draw();
+  if (series.images.length) show(); else say("This series has no pictures.");
+}
+
+function beside(steps) {
+  const index = state.all.indexOf(state.series) + steps;
+  if (state.all[index]) { open(state.all[index]); at("series").children[index].scrollIntoView({ block: "nearest", inline: "nearest" }); }
+}
+
+// Pointers: one drags, two zoom ------------------------------------------------------------------------------------------
+const pointers = new Map();
+let rest = 0;
+function drag(dx, dy) {
+  const one = image();
+  if (!one) return;
+  if (state.tool === "move") { state.x += dx; state.y += dy; draw(); }
+  else if (state.tool === "scroll" || one.isColour) {
+    rest += dy / Math.max(4, Math.min(24, stage.clientHeight / state.series.images.length));
+    const steps = Math.trunc(rest);
+    rest -= steps;
+    if (steps) scroll(steps);
+  } else {
+    const now = state.window ?? one.own ?? one.whole;
+    const speed = Math.max(0.5, now.width / 300);
+    setWindow({ center: now.center + dy * speed, width: Math.max(1, now.width + dx * speed) });
+  }
+}
+stage.addEventListener("pointerdown", (event) => {
+  if (event.button > 0) return;
+  stage.setPointerCapture(event.pointerId);
+  pointers.set(event.pointerId, event);
+  rest = 0;
+});
+stage.addEventListener("pointermove", (event) => {
+  const before = pointers.get(event.pointerId);
+  if (!before) return;
+  if (pointers.size === 1) drag(event.clientX - before.clientX, event.clientY - before.clientY);
+  else {
+    const [other] = [...pointers.values()].filter((one) => one.pointerId !== event.pointerId);
+    const far = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
+    zoom(far(event) / far(before));
+  }
+  pointers.set(event.pointerId, event);
+});
+for (const kind of ["pointerup", "pointercancel"]) stage.addEventListener(kind, (event) => pointers.delete(event.pointerId));
+let turned = 0;
+stage.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  if (event.ctrlKey) { zoom(Math.exp(-event.deltaY / 300)); return; }
+  turned += event.deltaMode ? event.deltaY * 33 : event.deltaY;
+  const steps = Math.trunc(turned / 33);
+  turned -= steps * 33;
+  if (steps) scroll(bounded(steps, -3, 3));
+}, { passive: false });
+
+// Keys and buttons -------------------------------------------------------------------------------------------------------
+const reset = () => { setWindow(null); fit(); };
+const toggleText = () => { const isOn = at("text").getAttribute("aria-pressed") !== "true"; at("text").setAttribute("aria-pressed", String(isOn)); stage.classList.toggle("is-bare", !isOn); };
+const KEYS = {
+  ArrowUp: () => scroll(-1), ArrowDown: () => scroll(1), PageUp: () => scroll(-10), PageDown: () => scroll(10),
+  Home: () => scroll(-1e9), End: () => scroll(1e9), ArrowLeft: () => beside(-1), ArrowRight: () => beside(1),
+  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: fit, r: reset, t: toggleText,
+  w: () => setTool("window"), s: () => setTool("scroll"), m: () => setTool("move"), "?": () => at("help").showModal(),
+};
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const preset = /^[1-9]$/.test(key) ? presets()[Number(key) - 1] : null;
+  const deed = preset ? () => setWindow(preset[1]) : KEYS[key];
+  if (deed) { event.preventDefault(); deed(); }
+});
+at("slider").addEventListener("input", () => scroll(Number(at("slider").value) - 1 - state.index));
+at("presets").addEventListener("change", () => { setWindow(presets()[Number(at("presets").value)][1]); stage.focus(); });
+for (const one of document.querySelectorAll("[data-tool]")) one.addEventListener("click", () => setTool(one.dataset.tool));
+for (const [id, deed] of Object.entries({ smaller: () => zoom(0.8), larger: () => zoom(1.25), fit, reset, text: toggleText, "help-open": () => at("help").showModal() })) at(id).addEventListener("click", deed);
+new ResizeObserver(draw).observe(stage);
+
+// Begin --------------------------------------------------------------------------------------------------------------------
+function entry(series) {
+  const button = document.createElement("button");
+  const picture = Object.assign(document.createElement("canvas"), { width: 128, height: 128 });
+  const line = (text, name = "") => Object.assign(document.createElement("span"), { textContent: text, className: name });
+  button.type = "button";
+  button.dataset.uid = series.uid;
+  button.append(picture, line(series.description || "No description"), line(`${series.modality} · ${series.count ?? "?"} image${series.count === 1 ? "" : "s"}`, "small"));
+  button.addEventListener("click", () => open(series));
+  return [button, picture];
+}
+
+async function begin() {
+  setTool(matchMedia("(pointer: coarse)").matches ? "scroll" : "window");
+  try {
+    state.all = await seriesOf(web);
+  } catch (error) { fail(error); return; }
+  if (!state.all.length) { say("There is no such study for you."); return; }
+  const made = state.all.map(entry);
+  at("series").replaceChildren(...made.map(([button]) => button));
+  await open(state.all[0]);
+  for (const [index, [, picture]] of made.entries()) {
+    try {
+      const bitmap = await web.picture(`/series/${state.all[index].uid}/thumbnail`);
+      const scale = Math.min(128 / bitmap.width, 128 / bitmap.height);
+      picture.getContext("2d").drawImage(bitmap, 64 - (bitmap.width * scale) / 2, 64 - (bitmap.height * scale) / 2, bitmap.width * scale, bitmap.height * scale);
+    } catch { /* a series without a picture stays dark */ }
+  }
+}
+
+begin();

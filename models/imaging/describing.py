@@ -1,0 +1,164 @@
+"""What images say of themselves is read once, kept, and joined series by series as viewers ask for it."""
+
+import json
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row
+
+from models.imaging.dicom_json import SYNTAX_TAG, UTF8, minimal
+from models.imaging.ports import Description, ImageParser, MissingObjectError, NotAnImageError, ObjectStorage
+from models.imaging.stores import descriptions
+from models.imaging.stores.descriptions import Described
+from models.imaging.stores.places import DicomObject, object_of
+from models.imaging.stores.studies import note_problem
+from models.imaging.tables import RadiologySeries
+from models.kernel.audit import SYSTEM
+from models.kernel.errors import HeldError
+from models.kernel.tenancy import tenant_session
+
+TOGETHER = 50
+"""Descriptions that are written in one transaction."""
+THREADS = 2
+MAKERS = 2
+"""Series whose metadata one process makes at a time: each holds a connection while another one works."""
+_makers = threading.BoundedSemaphore(MAKERS)
+_FIRST = b'{"00080005":' + json.dumps(UTF8).encode() + b","
+
+StorageOf = Callable[[str], ObjectStorage]
+
+
+@dataclass(frozen=True, slots=True)
+class Describing:
+    """One tenant's images, by the means of whoever asks. `make_path` names a new temporary file."""
+
+    tenant_id: int
+    storage_of: StorageOf
+    parser: ImageParser
+    make_path: Callable[[], Path]
+
+    def series_metadata(self, series: RadiologySeries) -> bytes:
+        """The gzip of the JSON array of the series' instances, made now where it is not there; RetryableError."""
+        with tenant_session(self.tenant_id) as session:
+            kept = descriptions.kept_metadata(session, self.tenant_id, series)
+        if kept is not None:
+            return kept
+        with _makers, tenant_session(self.tenant_id) as session:
+            now = descriptions.lock_series(session, self.tenant_id, series.id)
+            kept = descriptions.kept_metadata(session, self.tenant_id, now)
+            if kept is not None:
+                return kept
+            self.describe_series(series.id)
+            return descriptions.make_metadata(session, self.tenant_id, series.id)
+
+    def describe_series(self, series_id: int) -> int:
+        """Describe those images of a series that are not; how many."""
+        total = 0
+        while rows := self._undescribed(series_id=series_id):
+            total += self.describe_rows(rows)
+        return total
+
+    def describe_image(self, image_id: int) -> None:
+        """Describe one image, unless it is."""
+        self.describe_rows(self._undescribed(image_id=image_id))
+
+    def describe_rows(self, rows: Sequence[Row[Any]]) -> int:
+        """Describe these (study, series, image), some at a time; how many."""
+        if not rows:
+            return 0
+        with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="describes-images") as threads:
+            for start in range(0, len(rows), TOGETHER):
+                described = list(threads.map(self._described, rows[start : start + TOGETHER]))
+                with tenant_session(self.tenant_id) as session:
+                    descriptions.keep(session, self.tenant_id, described)
+        return len(rows)
+
+    def _undescribed(self, **which: int) -> Sequence[Row[Any]]:
+        with tenant_session(self.tenant_id) as session:
+            return descriptions.undescribed(session, self.tenant_id, **which)
+
+    def _described(self, row: Row[Any]) -> Described:
+        found = object_of(row[2], row[1].id)
+        try:
+            with file_of(found, self.storage_of(found.backend), self.make_path) as path:
+                described = self.parser.describe(path)
+        except MissingObjectError:
+            with tenant_session(self.tenant_id) as session:
+                note_problem(session, self.tenant_id, SYSTEM, found.image_id, "missing")
+            described = _of_columns(row)
+        except (NotAnImageError, HeldError):
+            described = _of_columns(row)
+        return Described(found.image_id, _with_syntax(described), _places(described))
+
+
+def describe_pending(
+    tenant_id: int,
+    tenant_slug: str,
+    storage_of: StorageOf,
+    parser: ImageParser,
+    make_path: Callable[[], Path],
+    *,
+    most: int,
+) -> int:
+    """Describe at most `most` images that are not described, and make the metadata of series that are whole.
+
+    How many were described. Safe to run again, and by several at a time. `storage_of` and
+    `make_path` are those of the tenant `tenant_slug`.
+    """
+    describing = Describing(tenant_id, storage_of, parser, make_path)
+    with tenant_session(tenant_id) as session:
+        rows = descriptions.undescribed(session, tenant_id, most=most)
+    count = describing.describe_rows(rows)
+    with tenant_session(tenant_id) as session:
+        stale = descriptions.stale_series(session, tenant_id, most=most)
+    for series_id in stale if count < most else ():
+        with tenant_session(tenant_id) as session:
+            series = descriptions.get_series(session, tenant_id, series_id)
+        describing.series_metadata(series)
+    return count
+
+
+@contextmanager
+def file_of(found: DicomObject, storage: ObjectStorage, make_path: Callable[[], Path]) -> Iterator[Path]:
+    """The object as a file of this machine, to be read only; MissingObjectError."""
+    local = storage.local_path(found.key)
+    if local is not None:
+        yield local
+        return
+    path = make_path()
+    try:
+        storage.fetch(found.key, path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _of_columns(row: Row[Any]) -> Description:
+    text = json.dumps(minimal(row), ensure_ascii=False).encode()
+    return Description(zlib.compress(text), row[2].transfer_syntax_uid, (), {}, is_complete=False)
+
+
+def _with_syntax(described: Description) -> bytes:
+    """The metadata with the transfer syntax the object is in (0008,3002): a file's header is no part of it."""
+    text = zlib.decompress(described.metadata)
+    syntax = json.dumps({"vr": "UI", "Value": [described.transfer_syntax_uid]}).encode()
+    added = b'"' + SYNTAX_TAG.encode() + b'":' + syntax
+    if added[:11] in text or not text.startswith(_FIRST):
+        return described.metadata
+    return zlib.compress(_FIRST + added + b"," + text[len(_FIRST) :])
+
+
+def _places(described: Description) -> bytes:
+    found = {
+        "transfer_syntax_uid": described.transfer_syntax_uid,
+        "frames": described.frames,
+        "bulk": described.bulk,
+        "is_complete": described.is_complete,
+    }
+    return zlib.compress(json.dumps(found, separators=(",", ":")).encode())

@@ -1,0 +1,151 @@
+"""What is kept of what images say of themselves: made once, then served as it is."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models.imaging.tables import ImageDescription, RadiologyImage, RadiologySeries, RadiologyStudy, SeriesMetadata
+
+GZIP = 16 + zlib.MAX_WBITS
+LEVEL = 4
+"""Of compression: twice as quick as the default, for some percent more."""
+AT_ONCE = 200
+SETTLED_SECONDS = 10
+"""A series to which nothing was added for so long is likely to be whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An image's description as it is kept: both zlib-compressed."""
+
+    image_id: int
+    metadata: bytes
+    places: bytes
+
+
+def undescribed(
+    session: Session, tenant_id: int, *, series_id: int | None = None, image_id: int | None = None, most: int = 1000
+) -> Sequence[Row[Any]]:
+    """Study, series and image of images without a description: of a series, one of them, or of whichever."""
+    image, series, study = RadiologyImage, RadiologySeries, RadiologyStudy
+    known = (
+        select(ImageDescription.id)
+        .where(ImageDescription.tenant_id == image.tenant_id, ImageDescription.image_id == image.id)
+        .scalar_subquery()
+    )
+    statement = (
+        select(study, series, image)
+        .join(series, (series.tenant_id == study.tenant_id) & (series.study_id == study.id))
+        .join(image, (image.tenant_id == series.tenant_id) & (image.series_id == series.id))
+        .where(study.tenant_id == tenant_id, known.is_(None))
+        .order_by(image.id)
+        .limit(most)
+    )
+    if series_id is not None:
+        statement = statement.where(series.id == series_id)
+    elif image_id is None:
+        statement = statement.where(series.id.in_(_stale(tenant_id)))
+    if image_id is not None:
+        statement = statement.where(image.id == image_id)
+    return session.execute(statement).all()
+
+
+def stale_series(session: Session, tenant_id: int, *, most: int) -> Sequence[int]:
+    """Series whose metadata is not made, and to which nothing is being added just now."""
+    settled = func.now() - text(f"interval '{SETTLED_SECONDS} seconds'")
+    wanted = _stale(tenant_id).where(RadiologySeries.changed_at < settled).order_by(RadiologySeries.id)
+    return session.scalars(wanted.limit(most)).all()
+
+
+def get_series(session: Session, tenant_id: int, series_id: int) -> RadiologySeries:
+    """One that is there."""
+    return session.get_one(RadiologySeries, (tenant_id, series_id))
+
+
+def keep(session: Session, tenant_id: int, described: Sequence[Described]) -> None:
+    """Keep descriptions; those that another has made meanwhile stay."""
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "image_id": one.image_id,
+            "metadata_deflated": one.metadata,
+            "places_deflated": one.places,
+        }
+        for one in described
+    ]
+    if rows:
+        session.execute(insert(ImageDescription).on_conflict_do_nothing(), rows)
+
+
+def metadata_of_image(session: Session, tenant_id: int, image_id: int) -> bytes | None:
+    """An image's DICOM JSON object, zlib-compressed; None while there is none."""
+    row = ImageDescription
+    return session.scalar(select(row.metadata_deflated).where(row.tenant_id == tenant_id, row.image_id == image_id))
+
+
+def kept_metadata(session: Session, tenant_id: int, series: RadiologySeries) -> bytes | None:
+    """The gzip of the series' JSON array; None while it is not made, or images came since."""
+    row = SeriesMetadata
+    wanted = select(row.body_gzip).where(
+        row.tenant_id == tenant_id, row.series_id == series.id, row.image_count == series.image_count
+    )
+    return session.scalar(wanted)
+
+
+def lock_series(session: Session, tenant_id: int, series_id: int) -> RadiologySeries:
+    """The series as it is now, for one maker of its metadata among all processes."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"series-metadata/{tenant_id}/{series_id}"},
+    )
+    wanted = select(RadiologySeries).where(RadiologySeries.tenant_id == tenant_id, RadiologySeries.id == series_id)
+    return session.scalars(wanted.execution_options(populate_existing=True)).one()
+
+
+def make_metadata(session: Session, tenant_id: int, series_id: int) -> bytes:
+    """Join the descriptions of a series' images to the gzip of one JSON array, and keep it."""
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
+    pieces, count = [packer.compress(b"[")], 0
+    for deflated in _deflated(session, tenant_id, series_id):
+        pieces.append(packer.compress((b"," if count else b"") + zlib.decompress(deflated)))
+        count += 1
+    body = b"".join([*pieces, packer.compress(b"]"), packer.flush()])
+    values = {"tenant_id": tenant_id, "series_id": series_id, "image_count": count, "body_gzip": body}
+    made = insert(SeriesMetadata).values(values)
+    session.execute(
+        made.on_conflict_do_update(
+            index_elements=["tenant_id", "series_id"],
+            set_={"image_count": count, "body_gzip": body, "created_at": func.now()},
+        )
+    )
+    return body
+
+
+def _deflated(session: Session, tenant_id: int, series_id: int) -> Iterator[bytes]:
+    image, described = RadiologyImage, ImageDescription
+    statement = (
+        select(described.metadata_deflated)
+        .join(image, (image.tenant_id == described.tenant_id) & (image.id == described.image_id))
+        .where(image.tenant_id == tenant_id, image.series_id == series_id)
+        .order_by(image.instance_number, image.id)
+    )
+    return iter(session.scalars(statement.execution_options(yield_per=AT_ONCE)))
+
+
+def _stale(tenant_id: int) -> Any:
+    series, made = RadiologySeries, SeriesMetadata
+    is_its = (made.tenant_id == series.tenant_id) & (made.series_id == series.id)
+    return (
+        select(series.id)
+        .outerjoin(made, is_its)
+        .where(
+            series.tenant_id == tenant_id,
+            series.image_count > 0,
+            or_(made.image_count.is_(None), made.image_count != series.image_count),
+        )
+    )

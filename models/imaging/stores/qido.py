@@ -1,0 +1,101 @@
+"""What QIDO-RS finds: studies, series and instances that match, as far as the caller may see them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, String, cast, func, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from models.imaging.matching import Level, Match, Search
+from models.imaging.stores.studies import Seen
+from models.imaging.tables import RadiologyImage, RadiologySeries, RadiologyStudy
+from models.kernel.db import Base
+
+TABLES: dict[Level, type[Base]] = {
+    Level.STUDY: RadiologyStudy,
+    Level.SERIES: RadiologySeries,
+    Level.INSTANCE: RadiologyImage,
+}
+_ONE_BY_ONE = text(
+    "SELECT set_config('enable_sort', 'off', true), set_config('enable_material', 'off', true), "
+    "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+)
+"""The newest studies by their index, then what belongs to each: also while the tables' statistics are not there yet."""
+_WILDCARDS = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%", "?": "_"})
+
+
+def search(session: Session, tenant_id: int, seen: Seen, wanted: Search) -> tuple[Sequence[Row[Any]], bool]:
+    """The rows of a page, as tuples of study, series, image down to the level searched; and whether more match.
+
+    The newest studies first, series and images by their numbers.
+    """
+    study = RadiologyStudy
+    statement = _joined(select(study), tenant_id, wanted.level).where(
+        study.tenant_id == tenant_id, *seen.conditions(), *(_condition(match) for match in wanted.matches)
+    )
+    statement = statement.order_by(study.study_date.desc().nulls_last(), study.id.desc())
+    if wanted.level >= Level.SERIES:
+        statement = statement.order_by(RadiologySeries.series_number, RadiologySeries.id)
+    if wanted.level >= Level.INSTANCE:
+        statement = statement.order_by(RadiologyImage.instance_number, RadiologyImage.id)
+    if not any(_is_selective(match) for match in wanted.matches):
+        session.execute(_ONE_BY_ONE)
+    rows = session.execute(statement.limit(wanted.limit + 1).offset(wanted.offset)).all()
+    return rows[: wanted.limit], len(rows) > wanted.limit
+
+
+def _is_selective(match: Match) -> bool:
+    """Whether an index finds the few that match."""
+    is_code = match.key.column in ("patient_code", "accession_number")
+    return match.key.kind == "uid" or (is_code and not set("*?") & set(match.pattern))
+
+
+def _joined(statement: Select[Any], tenant_id: int, level: Level) -> Select[Any]:
+    study, series, image = RadiologyStudy, RadiologySeries, RadiologyImage
+    if level >= Level.SERIES:
+        is_its = (series.tenant_id == tenant_id) & (series.study_id == study.id)
+        statement = statement.add_columns(series).join(series, is_its)
+    if level >= Level.INSTANCE:
+        is_its = (image.tenant_id == tenant_id) & (image.series_id == series.id)
+        statement = statement.add_columns(image).join(image, is_its)
+    return statement
+
+
+def _condition(match: Match) -> ColumnElement[bool]:
+    column: InstrumentedAttribute[Any] = getattr(TABLES[match.key.level], match.key.column)
+    kind = match.key.kind
+    if kind in ("uid", "code"):
+        return column.in_(match.values) if len(match.values) > 1 else column == match.values[0]
+    if kind == "codes":
+        return column.overlap(cast(list(match.values), column.type))
+    if kind in ("text", "name"):
+        return _like(column, match.pattern, is_name=kind == "name")
+    return _between(column, match)
+
+
+def _like(column: InstrumentedAttribute[str], pattern: str, *, is_name: bool) -> ColumnElement[bool]:
+    if is_name:
+        return func.lower(column).like(pattern.translate(_WILDCARDS).lower(), escape="\\")
+    if "*" in pattern or "?" in pattern:
+        return column.like(pattern.translate(_WILDCARDS), escape="\\")
+    return column == pattern
+
+
+def _between(column: InstrumentedAttribute[Any], match: Match) -> ColumnElement[bool]:
+    value: ColumnElement[Any] = column.expression
+    conditions: list[ColumnElement[bool]] = []
+    if match.key.kind == "time":
+        value = func.rpad(func.replace(column, ".", ""), 12, "0")
+    if match.key.kind in ("time", "date_text"):
+        conditions.append(column != "")
+        value = cast(value, String).collate("C")
+    if match.low is not None and match.low == match.high:
+        return value == match.low
+    if match.low is not None:
+        conditions.append(value >= match.low)
+    if match.high is not None:
+        conditions.append(value <= match.high)
+    combined = conditions[0]
+    for one in conditions[1:]:
+        combined &= one
+    return combined
