@@ -24,6 +24,7 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 HELD: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "instrument-results": ("Held results", "/held", ("technician", "verifier")),
     "vitals-files": ("Held readings", "/vitals/held", BEDSIDE),
+    "dropped-studies": ("Uploads", "/radiology/uploads", ("radiology_technician",)),
 }
 """Where what a suite holds waits for a person: what that is called, its address, who may go there."""
 

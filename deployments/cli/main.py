@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.cli import database, demo, devices, hub, instruments, iot_files, people, upkeep, viewer
+from deployments.cli import database, demo, devices, hub, imaging, instruments, iot_files, people, upkeep, viewer
 
 app = typer.Typer(
     name="labwire",
@@ -18,6 +18,7 @@ app.add_typer(demo.app)
 app.add_typer(database.app, name="database")
 app.add_typer(instruments.app, name="instrument")
 app.add_typer(devices.app, name="device")
+app.add_typer(imaging.app, name="study")
 app.add_typer(viewer.app, name="viewer")
 people.register(app)  # tenant, user, token, patient
 iot_files.register(app)  # process-iot-data

@@ -3,14 +3,14 @@
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from tasks.imaging.completing import finish_uploads, remind_and_expire, sweep_spool
+from tasks.imaging.completing import describe_new, finish_uploads, remind_and_expire, sweep_spool
 from tasks.runs import named_run, publish_tally
 from tasks.tally import Tally
 
 
 @flow(name="complete-uploads", flow_run_name=named_run)
 async def complete_uploads(tenant: str = "") -> State[Tally]:
-    """Finish uploads whose bytes are all here; tell uploaders of those that came to a stop, and give old ones up.
+    """Finish uploads whose bytes are all here; tell uploaders of those that came to a stop; describe new images.
 
     Safe to run again: an upload is locked while it is looked at, finished once, and told of once until it goes on.
 
@@ -20,5 +20,6 @@ async def complete_uploads(tenant: str = "") -> State[Tally]:
     tally = await finish_uploads(tenant)
     tally.merge(await remind_and_expire(tenant))
     tally.merge(await sweep_spool(tenant))
+    tally.merge(await describe_new(tenant))
     await publish_tally(tally)
     return tally.as_state()

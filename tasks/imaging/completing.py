@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from models.imaging.describing import describe_pending
 from models.imaging.intake import Intake, Offer
 from models.imaging.offers import offer_of
 from models.imaging.rules import HELD_RULES, NotLetInError
@@ -20,13 +22,14 @@ from models.kernel.errors import ConfigError, ConflictError, RetryableError
 from models.kernel.settings import settings
 from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
 from tasks.clients.dicom.pool import pool
-from tasks.clients.storage.backends import storage_for_new
+from tasks.clients.storage.backends import storage_for, storage_for_new
 from tasks.clients.storage.spool import BusyError, Growing, spool_of
 from tasks.runs import batch_task, described, flow_actor
 from tasks.tally import Tally
 
 KEEP_SECONDS = 86_400
 """Of a file in the spool that belongs to nothing: a process at work may be about to name it."""
+MOST_DESCRIBED = 5_000
 DAMAGED = ("checksum", "size")
 """What the way damaged: the sender begins again."""
 Work = Callable[["Completing"], None]
@@ -50,6 +53,12 @@ async def remind_and_expire(tenant: str) -> Tally:
 async def sweep_spool(tenant: str) -> Tally:
     """Remove from the spool what belongs to nothing any more."""
     return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.sweep)
+
+
+@batch_task
+async def describe_new(tenant: str) -> Tally:
+    """Read the attributes of new images, so that nobody who opens a study waits for it."""
+    return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.describe)
 
 
 def complete(tenant: str, actor: Actor, *works: Work) -> Tally:
@@ -128,6 +137,13 @@ class Completing:
                     self._remove(number, is_known=number in states)
             except (BusyError, FileNotFoundError):
                 self._tally.count("being sent")
+
+    def describe(self) -> None:
+        """Images that are not described, and series whose metadata is not made."""
+        tenant = self._tenant
+        place = partial(storage_for, tenant_slug=tenant.slug)
+        number = describe_pending(tenant.id, tenant.slug, place, pool(), self._spool.fresh, most=MOST_DESCRIBED)
+        self._tally.count("images described", number)
 
     def _finish(self, number: int) -> None:
         with self._spool.opened(number) as growing:

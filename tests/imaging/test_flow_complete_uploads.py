@@ -14,7 +14,6 @@ from deployments.simulators.mailbox import Mailbox
 from flows.imaging.complete_uploads import complete_uploads
 from models.imaging.intake import Intake
 from models.imaging.stores import uploads
-from models.kernel import db
 from models.kernel.audit import SYSTEM
 from models.kernel.tenancy import tenant_session
 from tasks.clients.storage.spool import spool_of
@@ -25,7 +24,7 @@ from tasks.upkeep.deliver import deliver_kinds
 from tasks.upkeep.destinations import KINDS
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import ct, picture
-from tests.imaging.drops import exit_of
+from tests.imaging.drops import in_processes
 from tests.upkeep.helpers import use_mailbox
 
 pytestmark = [pytest.mark.store]
@@ -81,7 +80,7 @@ async def test_what_a_dead_process_had_received_is_stored_and_a_second_run_finds
 ) -> None:
     declared(clinic, ct(1), ct(2))
     state = await complete_uploads(return_state=True)
-    assert (state.is_completed(), state.message) == (True, "finished 2")
+    assert (state.is_completed(), state.message) == (True, "finished 2, images described 2")
     before = (states(clinic), clinic.objects())
     assert before[0] == ["stored", "stored"]
     assert clinic.spool() == []
@@ -199,32 +198,24 @@ def test_an_image_whose_upload_is_not_known_is_taken_in_and_not_removed(
 STEPS = {"before it is stored": "before", "after it is stored": "after"}
 
 
-def killed(step: str) -> int:
-    """The run in a process of its own that ends itself before or after an image is taken in."""
-    child = os.fork()
-    if not child:
-        try:
-            db.engine.cache_clear()
-            original = Intake.take
+def run_and_die(when: str) -> None:
+    """A run that ends itself before or after an image is taken in."""
+    original = Intake.take
 
-            def die(*args: Any) -> Any:
-                if step == "before":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                original(*args)
-                os.kill(os.getpid(), signal.SIGKILL)
+    def die(*args: Any) -> Any:
+        if when == "after":
+            original(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-            Intake.take = die  # type: ignore[method-assign,assignment]
-            run()
-        finally:
-            os._exit(1)
-    return exit_of(child)
+    Intake.take = die  # type: ignore[method-assign]
+    run()
 
 
 @pytest.mark.rerun
 @pytest.mark.parametrize("name", STEPS)
 def test_killed_anywhere_the_next_run_ends_the_same(clinic: Clinic, name: str) -> None:
     declared(clinic, ct(1), ct(2))
-    assert killed(STEPS[name]) == -signal.SIGKILL
+    assert in_processes(lambda: run_and_die(STEPS[name])) == [-signal.SIGKILL]
     run()
     assert states(clinic) == ["stored", "stored"]
     assert clinic.spool() == []
@@ -235,18 +226,7 @@ def test_killed_anywhere_the_next_run_ends_the_same(clinic: Clinic, name: str) -
 @pytest.mark.rerun
 def test_two_runs_at_once_store_each_upload_once(clinic: Clinic) -> None:
     declared(clinic, *(ct(number) for number in range(1, 9)))
-    children = []
-    for _ in range(2):
-        child = os.fork()
-        if not child:
-            try:
-                db.engine.cache_clear()
-                run()
-                os._exit(0)
-            finally:
-                os._exit(1)
-        children.append(child)
-    assert [exit_of(child) for child in children] == [0, 0]
+    assert in_processes(run, run) == [0, 0]
     run()
     assert states(clinic) == ["stored"] * 8
     assert len(clinic.rows("SELECT 1 FROM audit_event WHERE action = 'image.store'")) == 8

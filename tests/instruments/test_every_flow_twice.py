@@ -1,5 +1,6 @@
 """Every flow of prefect.yaml run twice over a laboratory with work of every kind: same rows, same outside calls."""
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,10 @@ from models.instruments.stores.departments import create_department
 from models.kernel.db import Base
 from models.kernel.settings import settings
 from models.kernel.tenancy import owner_session, tenant_session
+from tasks.imaging import sources
 from tasks.vitals import inbox
+from tests.api.helpers import make_user
+from tests.imaging.dicoms import ct
 from tests.instruments.world import World, end_back_off, run_sql
 from tests.upkeep.helpers import use_mailbox
 from tests.vitals.conftest import Clinic
@@ -28,10 +32,11 @@ pytestmark = [pytest.mark.flow, pytest.mark.rerun, pytest.mark.slow, pytest.mark
 ORDER = (
     *("submit-assignments", "retry-submissions", "poll-results", "check-instruments", "stale-assignments"),
     *("ingest-vitals-files", "watch-devices", "check-vitals-day", "clean-archive", "prepare-partitions"),
+    *("upload-study", "complete-uploads", "scrub-storage"),
     *("escalate-alerts", "deliver-messages", "report-failures", "clean-up", "seal-audit"),
 )
-CHOSEN_BY_A_PERSON = {"replay", "check-stand-up"}
-"""A replay is asked for by delivery and sends it again on purpose; the other does nothing."""
+CHOSEN_BY_A_PERSON = {"replay", "check-stand-up", "move-objects"}
+"""A replay is asked for by delivery and sends it again on purpose; the second does nothing; a move needs two places."""
 ADDS_EACH_TIME = {"check-instruments": {"equipment", "equipment_check"}}
 """Each look at an instrument is a row of its uptime history, and the time of the last one is shown."""
 
@@ -106,6 +111,30 @@ def give_vitals(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+def give_images(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dropped study, an upload that came to a stop, and an object without an image."""
+    monkeypatch.setattr(sources, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setenv("LABWIRE_RADIOLOGY_INBOX_DIR", str(folder / "radiology"))
+    monkeypatch.setenv("LABWIRE_MEDIA_ROOT", str(folder / "media"))
+    settings.cache_clear()
+    dropped = folder / "radiology" / world.slug
+    dropped.mkdir(parents=True)
+    (dropped / "IMG1.dcm").write_bytes(ct(1))
+    key = "radiology/1.2.3/1.2.3.1/1.2.3.1.1/a.dcm"
+    orphan = folder / "media" / world.slug / key
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(ct(1, study_uid="1.2.3", series_uid="1.2.3.1"))
+    os.utime(orphan, (1_700_000_000,) * 2)
+    make_user(world.lab.tenant_id, "images@lab.example", "radiology_technician")
+    columns = (
+        "tenant_id, source, study_uid, series_uid, image_uid, filename, file_size, mime_type, checksum, touched_at"
+    )
+    run_sql(
+        f"INSERT INTO image_upload ({columns}) VALUES ({world.lab.tenant_id}, 'sync', '1.2', '1.2.1', '1.2.1.1', 'a', "
+        f"9, 'application/dicom', '{'0' * 64}', now() - interval '2 days')"
+    )
+
+
 async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_calls(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -113,6 +142,7 @@ async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_ca
         use_mailbox(mailbox, monkeypatch, LABWIRE_AUDIT_HEAD_DIR=str(tmp_path / "heads"))
         give_work(world)
         give_vitals(world, tmp_path, monkeypatch)
+        give_images(world, tmp_path, monkeypatch)
         for name, flow in deployed().items():
             if name == "retry-submissions":
                 end_back_off()
@@ -125,4 +155,4 @@ async def test_every_flow_run_twice_leaves_the_same_rows_and_the_same_outside_ca
             assert {table for table in once if again[table] != once[table]} == more, name
             assert len(mailbox.messages) == mails, name
             assert more or len(world.one.journal.entries()) == calls, name
-        assert mails == 4
+        assert mails == 5

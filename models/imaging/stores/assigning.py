@@ -41,7 +41,7 @@ def order_of(session: Session, tenant_id: int, asking: Asking, known: Row[Any]) 
         order = get_order(session, tenant_id, wanted_id, lock=True)
         refuse_other_patient(code, codes_of(session, tenant_id, order.patient_id))
         return order
-    return _found_order(session, tenant_id, asking.found)
+    return found_order(session, tenant_id, asking.found)
 
 
 def assign(session: Session, tenant_id: int, order: RadiologyOrder, study_id: int, user_id: int | None = None) -> None:
@@ -105,7 +105,7 @@ def fitting_orders(session: Session, tenant_id: int, study: RadiologyStudy, *, m
     return session.execute(wanted.limit(most)).all()
 
 
-def _found_order(session: Session, tenant_id: int, found: Instance) -> RadiologyOrder | None:
+def found_order(session: Session, tenant_id: int, found: Instance) -> RadiologyOrder | None:
     """By accession number and patient; None where there is none, or it has another study."""
     if not found.accession_number or not found.patient_code:
         return None
