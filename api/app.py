@@ -5,6 +5,7 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -41,6 +42,7 @@ def create_app() -> FastAPI:
     app.include_router(health.router)
     large: tuple[str, ...] = ()
     by_token: tuple[ByToken, ...] = ()
+    around: tuple[Any, ...] = ()
     for area in areas():
         for kind in ("routes", "pages"):
             if find_spec(f"api.{area}.{kind}") is not None:
@@ -48,9 +50,12 @@ def create_app() -> FastAPI:
                 direct |= getattr(module, "DIRECT", {})
                 large += getattr(module, "LARGE_BODIES", ())
                 by_token += getattr(module, "BY_TOKEN", ())
+                around += getattr(module, "MIDDLEWARE", ())
                 router: APIRouter = module.router
                 app.include_router(router, include_in_schema=kind == "routes")
     app.add_middleware(Direct, handlers=direct, by_token=by_token)
+    for middleware in around:
+        app.add_middleware(middleware)
     app.add_middleware(Door, large_bodies=large)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.state.page_paths = frozenset(route.path for route in iter_route_contexts(app.routes))

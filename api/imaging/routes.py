@@ -20,8 +20,10 @@ from api.imaging import (
     study_routes,
     upload_routes,
 )
+from api.imaging.cross_origin import CrossOrigin
 
 BY_TOKEN = part_door.BY_TOKEN
+MIDDLEWARE = (CrossOrigin,)
 LARGE_BODIES = ("/api/v1/radiology/uploads/*/binary", "/api/v1/radiology/images", "/dicom-web/")
 
 router = APIRouter()
