@@ -1,6 +1,7 @@
 """STOW-RS: a modality or gateway stores instances (DICOM PS3.18, 10.5). Each is stored, or named with its reason."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ REASONS = {
     ),
 }
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["dicomweb"])
 
 
@@ -88,7 +90,8 @@ class Storing:
             found = error.found
             uids = (found.sop_class_uid, found.image_uid) if found else ("", "")
             return Failed(reason, why(error.rule), *uids)
-        except (RetryableError, DBAPIError):
+        except (RetryableError, DBAPIError) as error:
+            log.warning("an instance cannot be stored just now: %s", _named(error))
             return Failed(NO_RESOURCES, "not possible just now")
         finally:
             self._free.release()
@@ -124,6 +127,11 @@ async def store(request: Request, caller: Caller, study_uid: str | None) -> Resp
         start_completing(caller)
     status = 200 if not failed else 202 if stored else 409
     return Response(to_json(_answer(stored, failed)), status, media_type=DICOM_JSON)
+
+
+def _named(error: Exception) -> str:
+    """The class of an error, and the state of PostgreSQL's: messages of the database hold values."""
+    return f"{type(error).__name__} {getattr(getattr(error, 'orig', None), 'pgcode', '') or ''}".strip()
 
 
 def _answer(stored: list[Stored], failed: list[Failed]) -> dict[str, Any]:

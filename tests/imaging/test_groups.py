@@ -125,3 +125,16 @@ def test_groups_of_several_series_and_studies_do_not_wait_for_each_other_for_eve
     results = take_all(clinic, Gathering("north"), files)
     assert all(isinstance(one, Stored) for one in results)
     assert clinic.rows("SELECT image_count, series_count FROM radiology_study") == [(22, 2), (22, 2)]
+
+
+def test_the_first_images_of_an_ordered_study_come_at_once_in_several_series(clinic: Clinic) -> None:
+    clinic.order(clinic.patient(), accession_number="A7")
+    files = [
+        ct(number, series_uid=f"{STUDY}.{series}", AccessionNumber="A7")
+        for number in range(1, 9)
+        for series in (1, 2, 3)
+    ]
+    results = take_all(clinic, Gathering("north"), files)
+    assert all(isinstance(one, Stored) for one in results)
+    assert clinic.rows("SELECT image_count, series_count FROM radiology_study") == [(24, 3)]
+    assert clinic.rows("SELECT state, version FROM radiology_order") == [("performed", 2)]

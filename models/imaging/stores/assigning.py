@@ -44,18 +44,22 @@ def order_of(session: Session, tenant_id: int, asking: Asking, known: Row[Any]) 
     return found_order(session, tenant_id, asking.found)
 
 
-def assign(session: Session, tenant_id: int, order: RadiologyOrder, study_id: int, user_id: int | None = None) -> None:
-    """Give the study to the order, whose row lock is held; NotLetInError when the order has another study."""
-    study = RadiologyStudy
-    other = select(study.id).where(
-        study.tenant_id == tenant_id, study.radiology_order_id == order.id, study.id != study_id
+def refuse_taken(session: Session, tenant_id: int, order: RadiologyOrder, study_uid: str) -> None:
+    """NotLetInError when the order, whose row lock is held, has another study."""
+    wanted = select(RadiologyStudy.study_uid).where(
+        RadiologyStudy.tenant_id == tenant_id, RadiologyStudy.radiology_order_id == order.id
     )
-    if session.scalar(other) is not None:
+    if session.scalar(wanted) not in (None, study_uid):
         raise NotLetInError("order_taken")
+
+
+def assign(session: Session, tenant_id: int, order: RadiologyOrder, study_id: int, user_id: int | None = None) -> None:
+    """Give the study to the order, whose row lock is held. Locks the study as strongly as can be: after its series."""
+    study = RadiologyStudy
     values = {"radiology_order_id": order.id, "assigned_at": func.now(), "assigned_by": user_id}
     session.execute(
         update(study)
-        .where(study.tenant_id == tenant_id, study.id == study_id)
+        .where(study.tenant_id == tenant_id, study.id == study_id, study.radiology_order_id.is_(None))
         .values(**values, changed_at=func.now())
         .execution_options(synchronize_session=False)
     )
@@ -79,9 +83,10 @@ def assign_by_hand(
     if study.radiology_order_id is not None:
         raise ConflictError(f"study {study_id} belongs to an order already")
     try:
-        assign(session, tenant_id, order, study_id, user_id)
+        refuse_taken(session, tenant_id, order, study.study_uid)
     except NotLetInError:
         raise ConflictError(f"radiology order {order_id} has a study already", field="radiology_order_id") from None
+    assign(session, tenant_id, order, study_id, user_id)
     same_patient = study.patient_code in codes_of(session, tenant_id, order.patient_id)
     changes = {"order": order_id, "patient": order.patient_id, "is_patient_in_files": same_patient}
     record(session, tenant_id, actor, Action("radiology_study.assign", "radiology_study", study_id, changes))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from models.imaging.ports import Instance
 from models.imaging.rules import NotLetInError, dicom_date
-from models.imaging.stores.assigning import Asking, assign, order_of
+from models.imaging.stores.assigning import Asking, assign, order_of, refuse_taken
 from models.imaging.stores.orders import mark_performed
 from models.imaging.stores.writing_statements import (
     COUNT_SERIES,
@@ -109,22 +109,20 @@ def write_image(writing: Writing, new: NewImage) -> Taken:
     if known.image_id is not None:
         return _again(writing, new, known)
     order = order_of(session, tenant_id, Asking(found, new.radiology_order_id), known)
+    if order is not None:
+        refuse_taken(session, tenant_id, order, found.study_uid)
     study_id = known.study_id or _new_study(session, tenant_id, found, order)
     series_id, new_series = known.series_id, 0
     if series_id is None:
         series_id, new_series = _new_series(session, tenant_id, study_id, found)
     elif known.series_study_id != study_id:
         raise NotLetInError("series_elsewhere")
-    if order is not None:
-        assign(session, tenant_id, order, study_id)
     made = pipeline.ask(INSERT_IMAGE, tenant_id, series_id, *values_of(new, writing.backend))
     if not made:  # stored by another meanwhile
         known = pipeline.ask(LOOK, tenant_id, found.study_uid, found.series_uid, found.image_uid)[0]
         return _again(writing, new, known)
     taken = Taken(made[0].id, study_id, series_id, is_new=True)
-    _finish(writing, new, taken, new_series=new_series)
-    if order is not None:
-        mark_performed(session, tenant_id, writing.actor, order, study_id)
+    _finish(writing, new, taken, new_series=new_series, order=order)
     return taken
 
 
@@ -154,15 +152,22 @@ def _next_of_series(writing: Writing, new: NewImage) -> Taken | None:
     return Taken(made[0].id, made[0].study_id, made[0].series_id, is_new=True) if made else None
 
 
-def _finish(writing: Writing, new: NewImage, taken: Taken, *, new_series: int) -> None:
-    """Bytes to their place, counts, the upload's end, the audit row: all of them wait for the commit together."""
+def _finish(
+    writing: Writing, new: NewImage, taken: Taken, *, new_series: int, order: RadiologyOrder | None = None
+) -> None:
+    """Bytes to their place, counts, the order's study, the upload's end, the audit row. The series before the study."""
     pipeline, tenant_id, original = writing.pipeline, writing.tenant_id, new.original
     _put_all(writing, taken.image_id, new)
     pipeline.put(COUNT_SERIES, tenant_id, taken.series_id, 1, original.size)
+    if order is not None:
+        pipeline.send()
+        assign(writing.session, tenant_id, order, taken.study_id)
     pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, 1, original.size, new_series, new.found.modality)
     _end_upload(writing, new, taken)
     put_many(pipeline, tenant_id, [(writing.actor, stored_action(new, taken))])
     pipeline.send()
+    if order is not None:
+        mark_performed(writing.session, tenant_id, writing.actor, order, taken.study_id)
 
 
 def _new_study(session: Session, tenant_id: int, found: Instance, order: RadiologyOrder | None) -> int:
