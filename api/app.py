@@ -5,13 +5,14 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 
 from api import errors, health
-from api.direct import Direct, Handler
+from api.direct import ByToken, Direct, Handler
 from api.middleware import Door
 
 HERE = Path(__file__).parent
@@ -40,15 +41,21 @@ def create_app() -> FastAPI:
     direct: dict[tuple[str, str], tuple[str, Handler]] = {}
     app.include_router(health.router)
     large: tuple[str, ...] = ()
+    by_token: tuple[ByToken, ...] = ()
+    around: tuple[Any, ...] = ()
     for area in areas():
         for kind in ("routes", "pages"):
             if find_spec(f"api.{area}.{kind}") is not None:
                 module = import_module(f"api.{area}.{kind}")
                 direct |= getattr(module, "DIRECT", {})
                 large += getattr(module, "LARGE_BODIES", ())
+                by_token += getattr(module, "BY_TOKEN", ())
+                around += getattr(module, "MIDDLEWARE", ())
                 router: APIRouter = module.router
                 app.include_router(router, include_in_schema=kind == "routes")
-    app.add_middleware(Direct, handlers=direct)
+    app.add_middleware(Direct, handlers=direct, by_token=by_token)
+    for middleware in around:
+        app.add_middleware(middleware)
     app.add_middleware(Door, large_bodies=large)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.state.page_paths = frozenset(route.path for route in iter_route_contexts(app.routes))

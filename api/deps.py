@@ -1,6 +1,6 @@
 """Who is calling, what they may do, and the transaction they do it in."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Protocol
@@ -90,10 +90,7 @@ def identify(
         raise UnauthenticatedError("only `Authorization: Bearer` is understood")
     if credentials is not None:
         with group_session() as session:
-            known = find_token(session, credentials.credentials)
-        if known is None:
-            raise UnauthenticatedError("the token is unknown, expired or revoked")
-        return _caller(request, known, csrf="")
+            return known_by_token(request, session, credentials.credentials)
     return _from_cookie(request, session_token)
 
 
@@ -115,14 +112,32 @@ def may(*roles: str, scope: str | None = None) -> Callable[..., Awaitable[Caller
         if caller is None:
             raise UnauthenticatedError("sign in, or send a token")
         needed = scope or ("read" if request.method in SAFE_METHODS else "write")
-        if not caller.has(*roles) or not scope_allows(caller.scopes, needed):
+        if not is_allowed(caller, roles, needed):
             await run_in_threadpool(note_refusal, request, caller)
-            what = "a signed-in person" if needed == PERSON and caller.scopes is not None else "the right to do this"
-            raise ForbiddenError(f"this needs {what}" + (f" ({' or '.join(roles)})" if roles else ""))
+            raise refusal(caller, roles, needed)
         await _check_own_page(request, caller)
         return caller
 
     return allowed
+
+
+def is_allowed(caller: Caller, roles: Sequence[str], scope: str) -> bool:
+    """Whether the caller has one of the roles and, as a token, the scope."""
+    return caller.has(*roles) and scope_allows(caller.scopes, scope)
+
+
+def refusal(caller: Caller, roles: Sequence[str], scope: str) -> ForbiddenError:
+    """What is said to somebody who is not allowed."""
+    what = "a signed-in person" if scope == PERSON and caller.scopes is not None else "the right to do this"
+    return ForbiddenError(f"this needs {what}" + (f" ({' or '.join(roles)})" if roles else ""))
+
+
+def known_by_token(request: Request, session: Session, token: str) -> Caller:
+    """The bearer of a token, in a transaction without a tenant that goes on in theirs; UnauthenticatedError."""
+    known = find_token(session, token)
+    if known is None:
+        raise UnauthenticatedError("the token is unknown, expired or revoked")
+    return _caller(request, known, csrf="")
 
 
 def page(*roles: str) -> Callable[..., Awaitable[Caller]]:

@@ -59,6 +59,7 @@ MEANING = {
     406: "There is no answer of a kind that `Accept` names",
     409: "Not possible in the present state, or changed by somebody else meanwhile",
     413: "The request is larger than is accepted",
+    415: "The body is not of a kind that is taken",
     416: "No byte of the file is in the range",
     422: "A field is not acceptable; `fields` names it",
     429: "Too many requests; `Retry-After` says when to come back",

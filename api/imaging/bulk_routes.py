@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.errors import errors
+from api.errors import MEANING, answer, errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.locating import places_of
 from api.imaging.negotiating import accepted, fits, not_acceptable
@@ -35,10 +35,12 @@ router = APIRouter(tags=["dicomweb"])
             "description": "The value's bytes as they stand in the file",
             "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
         },
-        206: {"description": "The range of them that was asked for"},
+        206: {
+            "description": "The range of them that was asked for",
+            "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+        },
         304: {"description": "The client has them already"},
-        416: {"description": "The value has no such range"},
-        **errors(401, 403, 404, 406),
+        **errors(401, 403, 404, 406, 416),
     },
 )
 def retrieve_bulkdata(
@@ -58,7 +60,7 @@ def retrieve_bulkdata(
         return not_modified(etag)
     wanted = _range(request.headers.get("range", ""), length)
     if wanted is None:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{length}"})
+        return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{length}"})
     start, count = wanted
     is_part = count < length
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Vary": "Accept"}
@@ -68,9 +70,9 @@ def retrieve_bulkdata(
     if is_single:
         headers["Content-Length"] = str(count)
         return StreamingResponse(content, 206 if is_part else 200, headers, media_type=OCTETS)
-    answer = related(OCTETS, iter((Part(OCTETS, count, content),)), headers)
-    answer.status_code = 206 if is_part else 200
-    return answer
+    response = related(OCTETS, iter((Part(OCTETS, count, content),)), headers)
+    response.status_code = 206 if is_part else 200
+    return response
 
 
 def _is_single(request: Request) -> bool:

@@ -24,7 +24,9 @@ from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for
 from tasks.clients.storage.spool import spool_of
 
-SMALL_BYTES = 64 * 1024 * 1024
+SMALL_BYTES = 8 * 1024 * 1024
+"""Read at one go; what is larger is read through once, then piece by piece as the client takes it."""
+PIECE = 1024 * 1024
 GOOD_FOR_SECONDS = 180.0
 MOST_REMEMBERED = 5_000
 LOCKS = 32
@@ -90,7 +92,7 @@ class Reader:
     def whole(self, found: DicomObject) -> Iterator[bytes]:
         """All of the object, checked before this returns."""
         if found.size <= SMALL_BYTES:
-            return iter((self._small(found),))
+            return _sliced(self._small(found))
         self._check(found)
         return self._opened(found)
 
@@ -100,7 +102,7 @@ class Reader:
         if REMEMBERED.has(mark):
             return self._opened(found, start, length)
         if found.size <= SMALL_BYTES:
-            return iter((self._small(found)[start : start + length],))
+            return _sliced(self._small(found)[start : start + length])
         self._check(found)
         return self._opened(found, start, length)
 
@@ -149,3 +151,10 @@ class Reader:
 
     def _mark(self, found: DicomObject) -> tuple[int, str, str]:
         return (self._view.tenant_id, found.key, found.checksum)
+
+
+def _sliced(data: bytes) -> Iterator[bytes]:
+    """In pieces that a slow client's connection need not hold all at once."""
+    if len(data) <= PIECE:
+        return iter((data,))
+    return (data[start : start + PIECE] for start in range(0, len(data), PIECE))

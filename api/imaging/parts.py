@@ -44,7 +44,8 @@ def boundary_of(content_type: str) -> tuple[bytes, dict[str, str]]:
 
 def disposition_of(headers: dict[str, str]) -> tuple[str, str]:
     """The name and the file name of a form's part; empty where they are not given."""
-    _, options = parse_options_header(headers.get("content-disposition", ""))
+    # As bytes: of text it makes Latin-1 again, which names need not be.
+    _, options = parse_options_header(headers.get("content-disposition", "").encode())
     return (_text(options.get(b"name", b"")), _text(options.get(b"filename", b"")))
 
 

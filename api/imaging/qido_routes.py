@@ -29,8 +29,7 @@ FOUND: dict[str, Any] = {
             "`Warning: 299` where more match than is answered, or fuzzy matching was asked for",
             "content": {DICOM_JSON: {"schema": {"type": "array", "items": {"type": "object"}}}},
         },
-        406: {"description": "Only application/dicom+json and application/json are answered"},
-        **errors(401, 403, 404),
+        **errors(401, 403, 404, 406),
     },
 }
 

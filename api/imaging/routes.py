@@ -13,13 +13,17 @@ from api.imaging import (
     instance_routes,
     metadata_routes,
     order_routes,
+    part_door,
     qido_routes,
     rendered_routes,
     stow_routes,
     study_routes,
     upload_routes,
 )
+from api.imaging.cross_origin import CrossOrigin
 
+BY_TOKEN = part_door.BY_TOKEN
+MIDDLEWARE = (CrossOrigin,)
 LARGE_BODIES = ("/api/v1/radiology/uploads/*/binary", "/api/v1/radiology/images", "/dicom-web/")
 
 router = APIRouter()

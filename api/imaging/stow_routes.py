@@ -177,8 +177,7 @@ STORED: dict[str, Any] = {
         200: {"description": "All are stored", "content": {DICOM_JSON: {}}},
         202: {"description": "Some are stored; the others are listed with their reasons", "content": {DICOM_JSON: {}}},
         409: {"description": "None is stored", "content": {DICOM_JSON: {}}},
-        415: {"description": "The body is not multipart/related with parts of application/dicom"},
-        **errors(401, 403),
+        **errors(401, 403, 404, 415),
     },
     "openapi_extra": {
         "requestBody": {

@@ -1,7 +1,5 @@
 """Upload in two steps, for a line that breaks: first what will come, then the bytes, in as many parts as it takes."""
 
-import asyncio
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -10,7 +8,7 @@ from api.deps import Caller, tenant_work
 from api.errors import errors
 from api.imaging.access import Page, Size, Uploader, UploadReader
 from api.imaging.answers import DeclaredAnswer, UploadAnswer, UploadPage
-from api.imaging.receiving import in_thread, pieces
+from api.imaging.receiving import pieces
 from api.imaging.resuming import Resuming
 from api.runs import start_completing
 from models.imaging.schemas import DeclarationIn, SettleIn, Uid
@@ -102,7 +100,9 @@ async def put_binary(upload_id: Id, request: Request, response: Response, caller
 @router.post("/{upload_id}/retry", responses=errors(401, 403, 404, 409))
 def retry_upload(upload_id: Id, caller: Uploader) -> UploadAnswer:
     """Try a held file again, after what held it was put right."""
-    return Resuming(caller, upload_id).retry()
+    answer = Resuming(caller, upload_id).retry()
+    start_completing(caller)
+    return answer
 
 
 @router.post("/{upload_id}/discard", responses=errors(401, 403, 404, 409))
@@ -117,18 +117,7 @@ def discard_upload(upload_id: Id, given: SettleIn, caller: Uploader) -> UploadAn
 
 
 async def _receive(request: Request, response: Response, caller: Caller, upload_id: int, offset: int) -> UploadAnswer:
-    resuming = Resuming(caller, upload_id)
-    opened = await in_thread(partial(resuming.begin, offset))
-    if opened is not None:  # it ended before: said again
-        response.headers[OFFSET] = str(opened.received_bytes)
-        return opened
-    try:
-        async for chunk in pieces(request):
-            await resuming.add(chunk)
-        answer = await in_thread(resuming.finish)
-    except BaseException:
-        await asyncio.shield(in_thread(resuming.keep))
-        raise
+    answer = await Resuming(caller, upload_id).receive(pieces(request), offset)
     if answer.state == "stored":
         start_completing(caller)
     response.headers[OFFSET] = str(answer.received_bytes)

@@ -16,6 +16,9 @@ pytestmark = pytest.mark.contract
 OPEN = {"/healthz", "/readyz", "/metrics"}
 WITHOUT_SIGN_IN = {"sign_in", "ask_for_password_link", "use_password_link"}
 
+OWN_ANSWER = {("store_instances", "409"), ("store_instances_of_study", "409"), ("upload_images", "409")}
+"""Nothing of many was stored: the answer says of each why (DICOM PS3.18, 10.5.3, asks for that)."""
+
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
     return [
@@ -60,7 +63,7 @@ def test_every_error_is_documented_in_the_one_shape() -> None:
         answers = operation["responses"]
         assert wanted <= set(answers), f"{method} {path} lacks {sorted(wanted - set(answers))}"
         for status, answer in answers.items():
-            if int(status) >= 400:
+            if int(status) >= 400 and (operation["operationId"], status) not in OWN_ANSWER:
                 schema = answer["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}, f"{method} {path} {status}"
 

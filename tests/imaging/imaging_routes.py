@@ -9,7 +9,7 @@ import httpx
 from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
-from tests.api.helpers import app
+from tests.api.helpers import PAGE, app
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 CONSTANTS = {
@@ -25,6 +25,9 @@ BODIES: Mapping[str, Any] = {
     "review_radiology_order": {"review_note": "fine", "version": 1},
 }
 """What a route needs before it looks at the id in its address."""
+
+FORM = {"note": "gone", "review_note": "fine", "version": "1", "radiology_order_id": "1"}
+"""The same for pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class Route:
         """Ask for it with these ids; an unknown parameter's name is to be added here."""
         path = _PARAMETER.sub(lambda found: str((CONSTANTS | dict(ids))[SAME.get(found[1], found[1])]), self.path)
         more: dict[str, Any] = {"json": BODIES[self.name]} if self.name in BODIES else {}
+        if self.is_page:
+            form = FORM | {"csrf_token": asker.headers.get("X-CSRF-Token", "")}
+            more = {"headers": PAGE} | ({"data": form} if self.method == "POST" else {})
         if self.name in ("add_part", "head_binary"):
             more["headers"] = {"Upload-Offset": "0"}
         answer: httpx.Response = asker.request(self.method, path, **more)

@@ -14,7 +14,8 @@ def chest(number: int, of: int = 20, *, size: int = 256, **more: Any) -> bytes:
     units = np.full((size, size), -1000.0)
 
     def ellipse(cx: float, cy: float, rx: float, ry: float) -> np.ndarray[Any, Any]:
-        return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
+        inside: np.ndarray[Any, Any] = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
+        return inside
 
     units[ellipse(0, 0, 0.92, 0.68)] = -90
     units[ellipse(0, 0, 0.84, 0.6)] = 50
@@ -31,5 +32,5 @@ def chest(number: int, of: int = 20, *, size: int = 256, **more: Any) -> bytes:
         units[ellipse(0.78 * np.cos(angle), 0.54 * np.sin(angle), 0.055, 0.03)] = 700
     units += np.random.default_rng(number).normal(0, 12, units.shape)
     stored = (units + 1024).clip(0, 4095).astype("<i2")
-    image = {"PixelData": stored.tobytes(), "PixelRepresentation": 0, "BitsStored": 12, "HighBit": 11}
+    image: dict[str, Any] = {"PixelData": stored.tobytes(), "PixelRepresentation": 0, "BitsStored": 12, "HighBit": 11}
     return ct(number, size=size, **(image | more))

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -12,6 +13,7 @@ from tests.browser.conftest import chromium as chromium
 from tests.browser.people import PHONE, WIDE
 from tests.imaging.browsing import Desks, desks_of
 from tests.imaging.conftest import Clinic
+from tests.imaging.desks import store
 from tests.imaging.dicoms import ct, picture
 from tests.imaging.phantom import chest
 
@@ -25,14 +27,6 @@ WHERE series.study_id = :s ORDER BY image.id LIMIT 1
 """
 SHOTS = os.environ.get("LABWIRE_TEST_SHOTS", "")
 """A folder for pictures of the pages, for whoever wants to look at them."""
-
-
-def store(clinic: Clinic, *files: bytes) -> None:
-    """By STOW-RS, again where the server had no time: storing twice stores once."""
-    for _ in range(5):
-        if clinic.stow(*files).status_code == 200:
-            return
-    raise AssertionError("not stored")
 
 
 def furnish(clinic: Clinic) -> dict[str, str]:
@@ -54,7 +48,7 @@ def furnish(clinic: Clinic) -> dict[str, str]:
     clinic.order(others[1], procedure="MRI of the brain", modality="MR")
     photo_order = clinic.order(others[2], procedure="Photographs of the wound", modality="XC")
     uid = f"1.2.826.0.1.3680043.8.498.{secrets.randbits(60)}"
-    said = {
+    said: dict[str, Any] = {
         "PatientID": "P-10442",
         "PatientName": "Okonkwo-Featherstonehaugh^Adaeze Marie",
         "AccessionNumber": "R1",

@@ -67,7 +67,8 @@ def _condition(match: Match) -> ColumnElement[bool]:
     if kind in ("uid", "code"):
         return column.in_(match.values) if len(match.values) > 1 else column == match.values[0]
     if kind == "codes":
-        return column.overlap(cast(list(match.values), column.type))
+        has_one: ColumnElement[bool] = column.overlap(cast(list(match.values), column.type))
+        return has_one
     if kind in ("text", "name"):
         return _like(column, match.pattern, is_name=kind == "name")
     return _between(column, match)

@@ -32,6 +32,15 @@ from models.kernel.audit import Action, Actor, put, record
 from models.kernel.pipeline import Pipeline
 from models.people.tables import Patient
 
+FORGET = (
+    text("DELETE FROM image_description WHERE tenant_id = :tenant_id AND image_id = :id"),
+    text(
+        "DELETE FROM series_metadata WHERE tenant_id = :tenant_id AND series_id = "
+        "(SELECT series_id FROM radiology_image WHERE tenant_id = :tenant_id AND id = :id)"
+    ),
+)
+"""What was described while the object was not what it is again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
@@ -232,7 +241,8 @@ def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
             "tenant_id": writing.tenant_id,
             "id": known.image_id,
         }
-        writing.session.execute(RESTORE, values)
+        for statement in (RESTORE, *FORGET):
+            writing.session.execute(statement, values)
         changes = {"problem": [known.problem, None], "source": new.source}
         action = Action("image.restore", "radiology_image", known.image_id, changes)
         record(writing.session, writing.tenant_id, writing.actor, action)

@@ -1,0 +1,192 @@
+"""The light viewer shows the pixels of its one study, under any window, by mouse, keys and fingers, and nothing else."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from models.kernel.settings import settings
+from tests.browser.conftest import chromium as chromium
+from tests.browser.people import PHONE, WIDE
+from tests.imaging.browsing import Desks, desks_of
+from tests.imaging.conftest import Clinic
+from tests.imaging.desks import store
+from tests.imaging.dicoms import SERIES, STUDY, ct
+from tests.imaging.phantom import chest
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+expect.set_options(timeout=20_000)
+MEAN = """() => {
+  const canvas = document.getElementById("canvas"), { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  let sum = 0;
+  for (let i = 0; i < data.length; i += 4) sum += data[i];
+  return sum / (width * height);
+}"""
+AT = """([x, y]) => {
+  const canvas = document.getElementById("canvas");
+  return canvas.getContext("2d").getImageData(canvas.width * x, canvas.height * y, 1, 1).data[0];
+}"""
+SPINE, FLANK, LUNG = [0.5, 0.65], [0.5, 0.25], [0.35, 0.5]
+"""Places in the picture, as parts of a square canvas: bone beside the canal, muscle, lung."""
+
+
+@pytest.fixture
+def desks(clinic: Clinic, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desks]:
+    monkeypatch.setenv("LABWIRE_OHIF_VIEWER_URL", "")
+    with desks_of(clinic, chromium, monkeypatch) as made:
+        assert settings().ohif_viewer_url == ""
+        yield made
+
+
+@pytest.fixture
+def address(clinic: Clinic, desks: Desks) -> str:
+    """Of a study of six slices and a second series of one, for whoever has it."""
+    clinic.order(clinic.patient(), accession_number="ACC1")
+    second = {"series_uid": f"{SERIES}2", "SeriesNumber": 2, "SeriesDescription": "Scout"}
+    store(clinic, *(chest(n, 6, size=128, AccessionNumber="ACC1") for n in range(1, 7)))
+    store(clinic, ct(1, AccessionNumber="ACC1", **second))
+    (study_id,) = clinic.rows("SELECT id FROM radiology_study")[0]
+    return str(clinic.doctor.get(f"/api/v1/radiology/studies/{study_id}/viewer-url/").json()["viewer_url"])
+
+
+@pytest.fixture
+def page(desks: Desks, address: str) -> Page:
+    """The viewer before somebody who has nothing but the address."""
+    page = desks.guest(viewport=WIDE)
+    page.goto(address)
+    shows(page, SERIES, 4)
+    return page
+
+
+def shows(page: Page, series: str, image: int) -> None:
+    expect(page.locator("#viewer")).to_have_attribute("data-shown", f"{series}/{image}")
+
+
+def changes(page: Page, before: float) -> float:
+    """The mean of the pixels once it is another."""
+    for _ in range(200):
+        if abs((now := page.evaluate(MEAN)) - before) > 1:
+            return float(now)
+        page.wait_for_timeout(50)
+    raise AssertionError("the pixels stay as they were")
+
+
+def test_its_pixels_are_the_ct_and_windows_change_them(page: Page, desks: Desks) -> None:
+    stored = page.evaluate(MEAN)
+    assert page.evaluate(AT, LUNG) == 0
+    assert 80 < page.evaluate(AT, FLANK) < 180
+    page.get_by_label("Window", exact=True).select_option(label="Lung (3)")
+    lung = changes(page, stored)
+    assert page.evaluate(AT, LUNG) > 40
+    assert page.evaluate(AT, FLANK) > 230
+    page.keyboard.press("4")  # bone
+    bone = changes(page, lung)
+    assert page.evaluate(AT, FLANK) < 120
+    page.keyboard.press("6")  # the full range
+    changes(page, bone)
+    page.keyboard.press("r")
+    expect(page.locator("#note-window")).to_contain_text("C 40 W 400")
+    page.mouse.move(640, 400)
+    page.mouse.down()
+    page.mouse.move(700, 340, steps=4)
+    page.mouse.up()
+    expect(page.locator("#note-window")).not_to_contain_text("C 40 W 400")
+    expect(page.get_by_label("Window", exact=True)).to_have_value("own")
+    assert desks.complaints == []
+
+
+def test_wheel_keys_slider_and_list_go_through_images_and_series(page: Page) -> None:
+    page.mouse.move(640, 400)
+    page.mouse.wheel(0, 40)
+    shows(page, SERIES, 5)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    shows(page, SERIES, 3)
+    page.keyboard.press("End")
+    shows(page, SERIES, 6)
+    page.locator("#slider").fill("2")
+    shows(page, SERIES, 2)
+    expect(page.locator("#note-image")).to_have_text("CT · image 2 of 6")
+    page.get_by_role("button", name="Scout").click()
+    shows(page, f"{SERIES}2", 1)
+    page.locator("#stage").focus()
+    page.keyboard.press("ArrowLeft")
+    shows(page, SERIES, 4)
+
+
+def test_it_is_zoomed_moved_and_fitted(page: Page) -> None:
+    before = page.evaluate(MEAN)
+    page.get_by_role("button", name="Larger").click()
+    expect(page.locator("#note-window")).to_contain_text("125 %")
+    changes(page, before)
+    page.keyboard.press("m")
+    page.mouse.move(640, 400)
+    page.mouse.down()
+    page.mouse.move(1200, 400, steps=3)
+    page.mouse.up()
+    page.keyboard.press("f")
+    assert abs(page.evaluate(MEAN) - before) < 0.5
+    page.keyboard.press("t")
+    expect(page.locator("#note-patient")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.get_by_role("heading", name="Keys and mouse")).to_be_visible()
+
+
+def test_the_token_leaves_the_address_and_travels_as_a_bearer(desks: Desks, address: str) -> None:
+    page = desks.guest()
+    sent: list[tuple[str, str]] = []
+    page.on("request", lambda one: sent.append((one.url, one.headers.get("authorization", ""))))
+    page.goto(address)
+    shows(page, SERIES, 4)
+    assert page.url.endswith(f"/radiology/view/{STUDY}")
+    asked = [(url, bearer) for url, bearer in sent if "/dicom-web/" in url]
+    assert asked
+    assert all(bearer.startswith("Bearer lwv_") and "token" not in url for url, bearer in asked)
+    assert not page.context.cookies() or all("lwv_" not in one["value"] for one in page.context.cookies())
+
+
+def test_an_address_that_was_revoked_or_is_another_studys_shows_no_pixels(
+    desks: Desks, clinic: Clinic, address: str
+) -> None:
+    page = desks.guest()
+    page.goto(address)
+    shows(page, SERIES, 4)
+    (grant_id,) = clinic.rows("SELECT id FROM viewer_grant")[0]
+    assert clinic.doctor.post(f"/api/v1/radiology/grants/{grant_id}/revoke").status_code == 200
+    page.keyboard.press("4")
+    expect(page.locator("#said")).to_have_text("This address has expired or was revoked.")
+    desks.complaints.clear()  # Chromium notes every 401
+    other = desks.guest()
+    other.goto(address)
+    expect(other.get_by_text("expired or was revoked")).to_be_visible()
+    assert other.locator("#canvas").count() == 0
+    desks.complaints.clear()
+
+
+def test_another_studys_address_opens_nothing(desks: Desks, clinic: Clinic, address: str) -> None:
+    clinic.order(clinic.patient("P5"), accession_number="ACC5")
+    store(clinic, ct(study_uid="1.2.3.4", series_uid="1.2.3.4.1", PatientID="P5", AccessionNumber="ACC5"))
+    page = desks.guest()
+    page.goto(address.replace(STUDY, "1.2.3.4"))
+    expect(page.locator("#said")).to_have_text("There is no such study for you.")
+    assert page.evaluate(MEAN) == 0
+    desks.complaints.clear()
+
+
+def test_fingers_scroll_on_a_telephone_and_all_of_it_fits(desks: Desks, address: str) -> None:
+    page = desks.guest(viewport=PHONE, has_touch=True, is_mobile=True)
+    page.goto(address)
+    shows(page, SERIES, 4)
+    assert page.evaluate("[document.documentElement.scrollWidth <= innerWidth, scrollY]") == [True, 0]
+    expect(page.get_by_role("radio", name="Scroll")).to_have_attribute("aria-checked", "true")
+    line = page.context.new_cdp_session(page)
+    touch = lambda kind, y: line.send(  # noqa: E731
+        "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": 190, "y": y}] if y else []}
+    )
+    touch("touchStart", 300)
+    for y in range(310, 440, 10):
+        touch("touchMove", y)
+    touch("touchEnd", 0)
+    expect(page.locator("#viewer")).not_to_have_attribute("data-shown", f"{SERIES}/4")
+    assert desks.complaints == []
