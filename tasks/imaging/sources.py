@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -99,6 +99,18 @@ def is_complete(path: Path, *, is_asked_for: bool = False) -> bool:
     except OSError:
         return False  # it changes at this moment
     return True
+
+
+def of_no_tenant(root: Path, slugs: Collection[str]) -> int:
+    """Folders in the inbox that hold something and are named like none of these tenants."""
+    with os.scandir(root) as entries:
+        return sum(
+            not entry.name.startswith(".")
+            and entry.name not in slugs
+            and entry.is_dir(follow_symlinks=False)
+            and any(os.scandir(entry.path))
+            for entry in entries
+        )
 
 
 def archive(source: ClaimedFile, now: datetime) -> Path:

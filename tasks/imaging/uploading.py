@@ -63,6 +63,9 @@ def upload(tenant: str, wanted: sources.Wanted, actor: Actor, report: StudyRepor
     """The same without a run of Prefect's. NotFoundError where the source that is asked for is not there."""
     root, tenants = sources.inbox(), known_tenants(tenant)
     if root is not None:
+        if not tenant:
+            everybody = {one.slug for one in known_tenants(with_inactive=True)}
+            report.tally.problem("folders of no tenant", sources.of_no_tenant(root, everybody))
         with Claims(root, with_folders=True) as claims:
             for one in tenants:
                 for claimed in sources.claim_waiting(claims, one.slug, wanted):

@@ -1,5 +1,6 @@
 """Images move between the file system and a real S3 server: at no time does a row name an object that is not there."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Callable
@@ -16,13 +17,14 @@ from models.kernel.errors import InvalidError
 from models.kernel.settings import settings
 from tasks.clients.storage import backends
 from tasks.clients.storage.backends import storage_for
-from tasks.imaging import relocating, scrubbing
+from tasks.imaging import relocating, scrubbing, strays
 from tasks.imaging.objects import content_of
-from tasks.imaging.relocating import Relocation
+from tests.conftest import Database
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import ct
 from tests.imaging.drops import in_processes
 from tests.imaging.s3_servers import S3Server, moto
+from tests.kernel.trail import as_superuser
 
 pytestmark = [pytest.mark.store]
 __all__ = ["moto"]
@@ -118,8 +120,6 @@ def test_other_bytes_under_the_key_at_the_new_place_are_left_and_moved_beside(bo
     [row, *_] = both.rows("SELECT id, file_key FROM radiology_image ORDER BY id")
     other = tmp_path / "other"
     other.write_bytes(b"other")
-    import hashlib
-
     digest = hashlib.sha256(b"other").hexdigest()
     storage_for("s3", both.slug).put(row.file_key, other, sha256=digest, size=5, mime_type="text/plain")
     assert move(*THERE) == "moved 3"
@@ -184,8 +184,23 @@ def test_two_moves_at_once_in_opposite_directions_lose_nothing(both: Clinic) -> 
     assert [objects(both, backend) for backend in THERE] == [0, 3]
 
 
+def test_what_lies_at_s3_without_an_image_is_taken_in_there_and_what_is_gone_is_missing(
+    both: Clinic, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move(*THERE)
+    rows = both.rows("SELECT id, file_key, image_uid FROM radiology_image ORDER BY id")
+    storage = storage_for("s3", both.slug)
+    storage.remove(rows[0].file_key)
+    with as_superuser(database) as execute:
+        execute(f"DELETE FROM radiology_image WHERE id = {rows[1].id}")
+    assert scrubbed() == "images checked 2, objects too young to judge 1; images missing 1"
+    monkeypatch.setattr(strays, "YOUNG_SECONDS", -10.0)
+    assert scrubbed() == "images checked 2, orphans taken in 1; images missing 1"
+    [row] = both.rows("SELECT backend, file_key FROM radiology_image WHERE source = 'storage'")
+    assert (row.backend, row.file_key) == ("s3", rows[1].file_key)
+
+
 def test_a_copy_at_the_old_place_goes_only_where_the_new_one_is_sound(both: Clinic) -> None:
-    assert Relocation is not None
     kept = {path: path.read_bytes() for path in both.objects()}
     move(*THERE)
     for path, content in kept.items():

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from flows.imaging.upload_study import upload_study
 from models.kernel.errors import InvalidError, NotFoundError
 from tasks.imaging import sources
+from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, ct, picture
 from tests.imaging.drops import Drop, study, zipped
 
@@ -182,6 +184,20 @@ def test_a_source_that_is_asked_for_alone(drop: Drop) -> None:
         drop.run("north", "c")
     with pytest.raises(InvalidError):
         drop.run("north", order_id=1)
+
+
+def test_a_folder_that_is_no_tenants_is_told_of_and_another_tenants_is_its_own(
+    drop: Drop, make_clinic: Callable[[str], Clinic]
+) -> None:
+    other = Drop(make_clinic("south"), drop.base)
+    other.put("a", study(1))
+    drop.put("a", study(1))
+    strange = drop.base / "inbox" / "unheard-of"
+    strange.mkdir()
+    (strange / "a.dcm").write_bytes(ct(1))
+    assert drop.run().tally.message == "sources archived 2, images stored 2; folders of no tenant 1"
+    assert len(drop.uids()) == len(other.uids()) == 1
+    assert (strange / "a.dcm").exists()
 
 
 def test_a_name_that_is_no_text_is_stored_as_one(drop: Drop) -> None:
