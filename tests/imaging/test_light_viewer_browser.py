@@ -102,7 +102,7 @@ def test_its_pixels_are_the_ct_and_windows_change_them(page: Page, desks: Desks)
     page.mouse.up()
     expect(page.locator("#note-window")).not_to_contain_text("C 40 W 400")
     expect(presets).to_have_value("own")
-    assert desks.complaints == []
+    assert [one for one in desks.complaints if "getImageData" not in one] == []  # this test reads the pixels itself
 
 
 def test_wheel_keys_slider_and_list_go_through_images_and_series(page: Page) -> None:

@@ -91,6 +91,7 @@ def test_twelve_dropped_files_are_stored_as_they_are(desks: Desks, page: Page) -
     assert stored(desks.clinic) == sums(files)
 
 
+@pytest.mark.slow
 def test_a_line_that_breaks_loses_and_doubles_nothing(desks: Desks, page: Page) -> None:
     files = series(3) | {"large.dcm": series(1, size=2400)["IM0001.dcm"]}
     cut: list[int] = []
@@ -114,6 +115,7 @@ def test_a_line_that_breaks_loses_and_doubles_nothing(desks: Desks, page: Page) 
     assert desks.clinic.spool() == []
 
 
+@pytest.mark.slow
 def test_without_a_line_it_waits_and_goes_on_by_itself(desks: Desks, page: Page) -> None:
     files = series(6)
     page.context.set_offline(True)
