@@ -180,6 +180,8 @@ def test_what_is_held_or_refused_says_why(desks: Desks, page: Page) -> None:
     drop(page, good | {"other.dcm": other, "photo.jpg": picture()})
     expect(page.get_by_role("heading", name="2 of 3 stored, 1 not")).to_be_visible()
     expect(page.locator(".is-held")).to_contain_text("Held: the patient in the file is not the order's")
+    page.get_by_role("link", name="See what is held").click()
+    expect(page.get_by_role("row", name="other.dcm")).to_be_visible()
 
 
 def test_the_button_of_a_phone_chooses_files_too(desks: Desks, tmp_path: Path) -> None:
