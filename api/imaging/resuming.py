@@ -91,9 +91,12 @@ class Resuming:
         self._caller, self._entrance = caller, Entrance(caller, "sync")
 
     def retry(self) -> UploadAnswer:
-        """Take in again what is held; called in a thread."""
-        with self._held:
-            return self._take(self._open("held"))
+        """Take in again what is held; called in a thread. What was stored meanwhile is told so."""
+        try:
+            with self._held:
+                return self._take(self._open("held"))
+        except _EndedError as ended:
+            return ended.answer
 
     def _write(self) -> Growing:
         """What came so far goes to the file; InvalidError for more than was declared."""

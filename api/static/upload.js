@@ -71,7 +71,8 @@ function showAll() {
   at("sending").classList.toggle("is-over", isOver);
   at("rest").hidden = entries.length <= rows.size;
   at("rest").textContent = `and ${entries.length - rows.size} more files`;
-  at("done").hidden = !isOver || !stored;
+  at("see-held").hidden = !of("held").length;
+  at("done").hidden = !isOver || !(stored || of("held").length);
 }
 
 function measure(sent) {

@@ -5,7 +5,7 @@ import { readHeader } from "./upload_header.js";
 const UPLOADS = "/api/v1/radiology/uploads";
 const PART = 4 * 1024 * 1024;
 const AT_ONCE = 3;
-const BATCH = 100;
+const BATCH = 100; // files of one declaration at most; the first ones are small, so that sending begins soon
 const MOST_DAMAGED = 3;
 const NO_IMAGES = /^(DICOMDIR|Thumbs\.db|desktop\.ini|\..*)$/i;
 
@@ -25,7 +25,7 @@ export class Sending {
   constructor({ orderId, largest, unfinished, onChange, onLine, onHalt }) {
     Object.assign(this, { orderId, largest, unfinished, onChange, onHalt });
     [this.entries, this.toRead, this.toSend, this.declaring] = [[], [], [], new Map()];
-    [this.known, this.hashes, this.isPaused, this.isReading, this.sending] = [new Map(), 0, false, false, 0];
+    [this.known, this.hashes, this.isPaused, this.isReading, this.sending, this.step] = [new Map(), 0, false, false, 0, 1];
     this.line = new Line(onLine);
     this.stopping = new AbortController();
     this.worker = new Worker(new URL("./upload_hash.js", import.meta.url));
@@ -52,6 +52,7 @@ export class Sending {
 
   resume() {
     this.isPaused = false;
+    this.line.wake?.();
     this.go();
   }
 
@@ -83,10 +84,11 @@ export class Sending {
       while (!this.isPaused && (this.toRead.length || this.declaring.size)) {
         const entry = this.toRead.shift();
         if (entry) await this.read(entry);
-        const isHungry = !this.toRead.length || !this.toSend.length;
+        const isHungry = !this.toRead.length || (this.toSend.length < AT_ONCE && this.undeclared >= this.step);
         for (const [key, batch] of [...this.declaring]) {
           if (this.isPaused || !(isHungry || batch.length >= BATCH)) continue;
           this.declaring.delete(key);
+          this.step = Math.min(2 * this.step, BATCH);
           await this.trying(() => this.declare(batch), batch, key);
         }
         this.go();
@@ -95,6 +97,8 @@ export class Sending {
       this.isReading = false;
     }
   }
+
+  get undeclared() { return [...this.declaring.values()].reduce((sum, batch) => sum + batch.length, 0); }
 
   async read(entry) {
     entry.state = "reading";
@@ -114,6 +118,7 @@ export class Sending {
     const other = this.known.get(entry.key);
     if (other && other.sha256 !== entry.sha256) return this.end(entry, "refused", `Has the same image UID as ${other.name}, and other content`);
     if (other && other.state !== "failed") return this.end(entry, "skipped", "Chosen twice");
+    if (other) this.end(other, "skipped", "Chosen again");
     this.known.set(entry.key, entry);
     const begun = this.unfinished.get(entry.sha256);
     if (begun && (!entry.about.image || begun.image_uid === entry.about.image)) {

@@ -1,6 +1,7 @@
-"""The light viewer shows the pixels of its one study, under any window, by mouse, keys and fingers, and nothing else."""
+"""The light viewer shows the pixels of its one study under any window, by mouse, keys, fingers; of no other study."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -43,7 +44,7 @@ def desks(clinic: Clinic, chromium: Browser, monkeypatch: pytest.MonkeyPatch) ->
 def address(clinic: Clinic, desks: Desks) -> str:
     """Of a study of six slices and a second series of one, for whoever has it."""
     clinic.order(clinic.patient(), accession_number="ACC1")
-    second = {"series_uid": f"{SERIES}2", "SeriesNumber": 2, "SeriesDescription": "Scout"}
+    second: dict[str, Any] = {"series_uid": f"{SERIES}2", "SeriesNumber": 2, "SeriesDescription": "Scout"}
     store(clinic, *(chest(n, 6, size=128, AccessionNumber="ACC1") for n in range(1, 7)))
     store(clinic, ct(1, AccessionNumber="ACC1", **second))
     (study_id,) = clinic.rows("SELECT id FROM radiology_study")[0]
@@ -63,6 +64,15 @@ def shows(page: Page, series: str, image: int) -> None:
     expect(page.locator("#viewer")).to_have_attribute("data-shown", f"{series}/{image}")
 
 
+def becomes(page: Page, place: list[float], low: int, high: int) -> None:
+    """The pixel there comes to lie between the two."""
+    for _ in range(200):
+        if low <= page.evaluate(AT, place) <= high:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the pixel is {page.evaluate(AT, place)}")
+
+
 def changes(page: Page, before: float) -> float:
     """The mean of the pixels once it is another."""
     for _ in range(200):
@@ -73,18 +83,17 @@ def changes(page: Page, before: float) -> float:
 
 
 def test_its_pixels_are_the_ct_and_windows_change_them(page: Page, desks: Desks) -> None:
-    stored = page.evaluate(MEAN)
     assert page.evaluate(AT, LUNG) == 0
     assert 80 < page.evaluate(AT, FLANK) < 180
-    page.get_by_label("Window", exact=True).select_option(label="Lung (3)")
-    lung = changes(page, stored)
-    assert page.evaluate(AT, LUNG) > 40
-    assert page.evaluate(AT, FLANK) > 230
+    presets = page.get_by_label("Window", exact=True)
+    presets.select_option(label="Lung (3)")
+    becomes(page, FLANK, 230, 255)
+    becomes(page, LUNG, 40, 200)
     page.keyboard.press("4")  # bone
-    bone = changes(page, lung)
-    assert page.evaluate(AT, FLANK) < 120
-    page.keyboard.press("6")  # the full range
-    changes(page, bone)
+    becomes(page, FLANK, 60, 120)
+    becomes(page, LUNG, 0, 0)
+    presets.select_option(label="Full range (6)")
+    becomes(page, LUNG, 5, 40)
     page.keyboard.press("r")
     expect(page.locator("#note-window")).to_contain_text("C 40 W 400")
     page.mouse.move(640, 400)
@@ -92,8 +101,8 @@ def test_its_pixels_are_the_ct_and_windows_change_them(page: Page, desks: Desks)
     page.mouse.move(700, 340, steps=4)
     page.mouse.up()
     expect(page.locator("#note-window")).not_to_contain_text("C 40 W 400")
-    expect(page.get_by_label("Window", exact=True)).to_have_value("own")
-    assert desks.complaints == []
+    expect(presets).to_have_value("own")
+    assert [one for one in desks.complaints if "getImageData" not in one] == []  # this test reads the pixels itself
 
 
 def test_wheel_keys_slider_and_list_go_through_images_and_series(page: Page) -> None:
@@ -146,9 +155,7 @@ def test_the_token_leaves_the_address_and_travels_as_a_bearer(desks: Desks, addr
     assert not page.context.cookies() or all("lwv_" not in one["value"] for one in page.context.cookies())
 
 
-def test_an_address_that_was_revoked_or_is_another_studys_shows_no_pixels(
-    desks: Desks, clinic: Clinic, address: str
-) -> None:
+def test_a_revoked_address_shows_no_more_pixels(desks: Desks, clinic: Clinic, address: str) -> None:
     page = desks.guest()
     page.goto(address)
     shows(page, SERIES, 4)
@@ -181,12 +188,14 @@ def test_fingers_scroll_on_a_telephone_and_all_of_it_fits(desks: Desks, address:
     assert page.evaluate("[document.documentElement.scrollWidth <= innerWidth, scrollY]") == [True, 0]
     expect(page.get_by_role("radio", name="Scroll")).to_have_attribute("aria-checked", "true")
     line = page.context.new_cdp_session(page)
-    touch = lambda kind, y: line.send(  # noqa: E731
-        "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": 190, "y": y}] if y else []}
-    )
+
+    def touch(kind: str, y: int | None = None) -> None:
+        points = [{"x": 190, "y": y}] if y else []
+        line.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
     touch("touchStart", 300)
     for y in range(310, 440, 10):
         touch("touchMove", y)
-    touch("touchEnd", 0)
+    touch("touchEnd")
     expect(page.locator("#viewer")).not_to_have_attribute("data-shown", f"{SERIES}/4")
     assert desks.complaints == []

@@ -4,10 +4,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import chromium as chromium
 from tests.browser.people import PHONE, WIDE
@@ -17,7 +17,7 @@ from tests.imaging.desks import store
 from tests.imaging.dicoms import ct, picture
 from tests.imaging.phantom import chest
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 PROBLEMS = (Path(__file__).parents[1] / "browser" / "usable.js").read_text()
 EVERY_ROLE = ("radiology_technician", "doctor", "supervisor", "administrator")
 FIRST_IMAGE = """
@@ -25,6 +25,7 @@ SELECT image.id FROM radiology_image image
 JOIN radiology_series series ON series.tenant_id = image.tenant_id AND series.id = image.series_id
 WHERE series.study_id = :s ORDER BY image.id LIMIT 1
 """
+SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 SHOTS = os.environ.get("LABWIRE_TEST_SHOTS", "")
 """A folder for pictures of the pages, for whoever wants to look at them."""
 
@@ -134,9 +135,35 @@ def test_every_page_fits_its_screen_and_can_be_used(desks: Desks) -> None:
             assert answer.status == 200, address
             page.wait_for_load_state("networkidle")
             shoot(page, f"{what}-{name}")
-            if problems := page.evaluate(PROBLEMS):
-                found[f"{what} {name}"] = problems
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                if problems := page.evaluate(PROBLEMS):
+                    found[f"{what} {name} {scheme}"] = problems
             if size is WIDE and what != "viewer":
                 assert page.locator(".bar").bounding_box()["height"] < 60, what  # type: ignore[index]
     assert found == {}
+    assert desks.complaints == []
+
+
+def test_what_became_of_files_can_be_read_at_every_width(desks: Desks) -> None:
+    clinic = desks.clinic
+    order_id = clinic.order(clinic.patient(), procedure="CT of the chest")
+    page = desks.enter("rita", "radiology_technician")
+    page.goto(f"/radiology/upload?radiology_order_id={order_id}")
+    expect(page.locator("#upload")).to_have_attribute("data-ready", "true")
+    files = {f"IM{n:04}.dcm": chest(n) for n in range(1, 7)}
+    files |= {
+        "of somebody else.dcm": ct(1, study_uid="1.2.3", series_uid="1.2.3.1", PatientID="P999"),
+        "a photograph with a long name, taken on the ward in the morning.jpg": picture(size=300),
+        "readme.txt": b"no image",
+    }
+    given = [{"name": name, "mimeType": "", "buffer": content} for name, content in files.items()]
+    page.set_input_files("#files", given)  # type: ignore[arg-type]
+    expect(page.get_by_role("heading", name="7 of 8 stored, 1 not")).to_be_visible(timeout=20_000)
+    for name, size in (("wide", WIDE), ("phone", PHONE)):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        shoot(page, f"sent-{name}")
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(PROBLEMS) == []
     assert desks.complaints == []

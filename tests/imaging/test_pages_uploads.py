@@ -80,7 +80,10 @@ def test_what_was_put_right_is_stored_when_it_is_tried_again(clinic: Clinic, tec
     clinic.rows("UPDATE patient SET code = 'P999' RETURNING id")
     assert technician.post(f"/radiology/uploads/{number}/retry").place == "/radiology/uploads?state=held"
     assert state_of(clinic, number) == "stored"
-    assert technician.post(f"/radiology/uploads/{number}/retry").status == 409
+    assert technician.post(f"/radiology/uploads/{number}/retry").status == 303  # pressed twice
+    other = technician.post(f"/radiology/uploads/{declared(clinic, ct(7), 7)}/retry")
+    assert other.status == 409
+    assert "is declared" in other.text
 
 
 def test_an_upload_is_discarded_with_a_note_and_its_bytes_go(clinic: Clinic, technician: Desk) -> None:

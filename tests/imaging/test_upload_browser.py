@@ -91,6 +91,7 @@ def test_twelve_dropped_files_are_stored_as_they_are(desks: Desks, page: Page) -
     assert stored(desks.clinic) == sums(files)
 
 
+@pytest.mark.slow
 def test_a_line_that_breaks_loses_and_doubles_nothing(desks: Desks, page: Page) -> None:
     files = series(3) | {"large.dcm": series(1, size=2400)["IM0001.dcm"]}
     cut: list[int] = []
@@ -114,6 +115,7 @@ def test_a_line_that_breaks_loses_and_doubles_nothing(desks: Desks, page: Page) 
     assert desks.clinic.spool() == []
 
 
+@pytest.mark.slow
 def test_without_a_line_it_waits_and_goes_on_by_itself(desks: Desks, page: Page) -> None:
     files = series(6)
     page.context.set_offline(True)
@@ -178,6 +180,8 @@ def test_what_is_held_or_refused_says_why(desks: Desks, page: Page) -> None:
     drop(page, good | {"other.dcm": other, "photo.jpg": picture()})
     expect(page.get_by_role("heading", name="2 of 3 stored, 1 not")).to_be_visible()
     expect(page.locator(".is-held")).to_contain_text("Held: the patient in the file is not the order's")
+    page.get_by_role("link", name="See what is held").click()
+    expect(page.get_by_role("row", name="other.dcm")).to_be_visible()
 
 
 def test_the_button_of_a_phone_chooses_files_too(desks: Desks, tmp_path: Path) -> None:
