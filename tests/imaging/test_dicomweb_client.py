@@ -213,10 +213,11 @@ def test_ranges_and_validators(clinic: Clinic, http: httpx.Client) -> None:
         ("bytes=0-999999", 200, pixels),
         ("bytes=1-0", 200, pixels),
         ("bytes=0-1,4-5", 200, pixels),
-        ("bytes=999999-", 416, b""),
     ):
         answer = http.get(place, headers={"Range": header})
         assert (answer.status_code, answer.content) == (status, content), header
+    beyond = http.get(place, headers={"Range": "bytes=999999-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(pixels)}")
     assert http.get(place, headers={"Range": "bytes=2-3"}).headers["content-range"] == f"bytes 2-3/{len(pixels)}"
     for path in (
         PATH,
@@ -325,9 +326,9 @@ def test_bytes_that_changed_in_the_storage_are_told_to_nobody(clinic: Clinic, ht
             path.unlink()
     for suffix in ("", "/frames/1", "/rendered", "/bulkdata/7FE00010", "/thumbnail"):
         answer = http.get(PATH + suffix)
-        assert (answer.status_code, answer.json()) == (500, {"success": False, "error": "corrupt"}), suffix
+        assert (answer.status_code, answer.json()["error"][-10:]) == (500, "is corrupt"), suffix
     missing = http.get(PATH.removesuffix("1") + "2/frames/1")
-    assert (missing.status_code, missing.json()["error"]) == (500, "missing")
+    assert (missing.status_code, missing.json()["error"][-10:]) == (500, "is missing")
     assert http.get(PATH.removesuffix("1") + "3").status_code == 200
     assert clinic.rows("SELECT problem FROM radiology_image ORDER BY instance_number") == [
         *(("corrupt",), ("missing",), (None,))
