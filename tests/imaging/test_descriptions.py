@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from models.imaging.describing import Describing, describe_pending
 from models.imaging.ports import Description, NotAnImageError
@@ -72,8 +73,15 @@ def test_all_that_is_new_is_described_once_and_whole_series_are_made(clinic: Cli
     assert len(parser.asked) == 7
 
 
-def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic) -> None:
-    parser = Counting(pool())
+def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser, made = Counting(pool()), list[int]()
+    make = descriptions.make_metadata
+
+    def counted(session: Session, tenant_id: int, series_id: int) -> bytes:
+        made.append(series_id)
+        return make(session, tenant_id, series_id)
+
+    monkeypatch.setattr(descriptions, "make_metadata", counted)
     clinic.stow(*(ct(number) for number in range(1, 9)))
     with tenant_session(clinic.tenant_id) as session:
         [series_id] = [row.id for row in clinic.rows("SELECT id FROM radiology_series")]
@@ -82,7 +90,7 @@ def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic) -> Non
     with ThreadPoolExecutor(6) as threads:
         bodies = list(threads.map(lambda _: describing.series_metadata(series), range(6)))
     assert len(set(bodies)) == 1
-    assert len(parser.asked) == 8
+    assert (len(parser.asked), made) == (8, [series_id])
     assert [one["00200013"]["Value"] for one in json.loads(gzip.decompress(bodies[0]))] == [[n] for n in range(1, 9)]
 
 
