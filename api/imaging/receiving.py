@@ -26,24 +26,64 @@ IN_MEMORY = 1024 * 1024
 
 PATIENCE_SECONDS = 60.0
 """With a sender from whom nothing comes: a line that is dead need not say so."""
+ROUNDS = 10
+"""How often it is looked within that time."""
 
 Answer = TypeVar("Answer")
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
     """The body as it comes; RetryableError when nothing came for too long, UnreadableError when the line broke."""
+    patience = _Patience()
     stream = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except ClientDisconnect:
-            raise UnreadableError("the line broke", field="body") from None  # nobody hears it
-        except TimeoutError:
+    try:
+        while True:
+            patience.waits = True
+            chunk = await anext(stream)
+            patience.came()
+            yield chunk
+    except StopAsyncIteration:
+        return
+    except ClientDisconnect:
+        raise UnreadableError("the line broke", field="body") from None  # nobody hears it
+    except asyncio.CancelledError:
+        if patience.is_over():
             raise RetryableError("nothing came for too long") from None
-        yield chunk
+        raise
+    finally:
+        patience.end()
+
+
+class _Patience:
+    """Cancels the task once it has waited for too long. A timer for every piece would cost more than the piece."""
+
+    def __init__(self) -> None:
+        self.waits = False
+        self._rounds = 0
+        self._is_over = False
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(PATIENCE_SECONDS / ROUNDS, self._look)
+
+    def _look(self) -> None:
+        self._rounds = self._rounds + 1 if self.waits else 0
+        self._is_over = self._rounds > ROUNDS
+        if self._is_over and self._task is not None:
+            self._task.cancel()
+        else:
+            self._timer = self._loop.call_later(PATIENCE_SECONDS / ROUNDS, self._look)
+
+    def came(self) -> None:
+        """A piece came."""
+        self.waits, self._rounds = False, 0
+
+    def is_over(self) -> bool:
+        """Whether the cancellation was ours."""
+        return self._is_over and self._task is not None and self._task.uncancel() >= 0
+
+    def end(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
 
 
 async def in_thread(work: Callable[[], Answer]) -> Answer:
@@ -94,10 +134,11 @@ class Incoming:
         if self._path is None:
             self._path = self._spool.fresh()
         waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
+        # In one piece: each call that lets other threads run waits for its turn afterwards.
+        data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        self._digest.update(data)
         with disk_errors(), self._path.open("ab") as opened:
-            for data in waiting:
-                self._digest.update(data)
-                opened.write(data)
+            opened.write(data)
         return self._path
 
 

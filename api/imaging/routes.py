@@ -12,6 +12,7 @@ from api.imaging import (
     image_routes,
     instance_routes,
     metadata_routes,
+    ohif,
     order_routes,
     part_door,
     qido_routes,
@@ -35,3 +36,4 @@ dicomweb = APIRouter(prefix="/dicom-web", responses=errors())
 for part in (stow_routes, qido_routes, metadata_routes, instance_routes, frame_routes, rendered_routes, bulk_routes):
     dicomweb.include_router(part.router)
 router.include_router(dicomweb)
+router.include_router(ohif.router)

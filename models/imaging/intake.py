@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
+from models.imaging.grouping import Item, grouping_of
 from models.imaging.ports import (
     DICOM,
     ImageParser,
@@ -217,8 +218,15 @@ class Intake:
             mime_type = new.mime_type if each is new.original else DICOM
             return keep(self._storage, each, files[each.key], mime_type)
 
-        with tenant_pipeline(self._tenant_id) as pipeline:
-            taken = write_image(Writing(pipeline, self._tenant_id, self._actor, self._storage.name, put), new)
+        def put_all() -> list[str]:
+            return [put(each) for each in (new.original, new.wrapped) if each is not None]
+
+        def alone() -> Taken:
+            with tenant_pipeline(self._tenant_id) as pipeline:
+                return write_image(Writing(pipeline, self._tenant_id, self._actor, self._storage.name, put), new)
+
+        grouping = grouping_of(self._tenant_id, self._storage.name)
+        taken = grouping.write(Item(self._actor, new, put_all, alone))
         for path in files.values():
             path.unlink(missing_ok=True)
         found = new.found

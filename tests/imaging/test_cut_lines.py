@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from api.imaging import receiving
 from tests.api.helpers import make_token
 from tests.imaging.conftest import Clinic, related
 from tests.imaging.dicoms import SERIES, STUDY, ct
@@ -96,3 +97,20 @@ def test_a_stow_request_that_breaks_keeps_what_was_whole_and_leaves_nothing_else
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(2,)]
     assert clinic.stow(ct(1), ct(2), ct(3)).status_code == 200
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(3,)]
+
+
+def test_a_sender_from_whom_nothing_comes_is_let_go_with_what_came(
+    clinic: Clinic, address: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "PATIENCE_SECONDS", 0.5)
+    said = {"image_uid": f"{SERIES}.1", "series_uid": SERIES, "filename": "a.dcm"}
+    [upload] = clinic.declare([ct()], study_uid=STUDY, images=[said]).json()["uploads"]
+    place = urlsplit(address)
+    head = (
+        f"PATCH /api/v1/radiology/uploads/{upload['id']}/binary HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: Bearer {token}\r\nUpload-Offset: 0\r\nContent-Length: {len(ct())}\r\n\r\n"
+    )
+    with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=20) as line:
+        line.sendall(head.encode() + ct()[:100])
+        assert b" 503 " in line.recv(4096).split(b"\r\n")[0]
+    assert clinic.send(upload["id"], ct()[100:], 100).json()["state"] == "stored"

@@ -21,8 +21,8 @@ from tests.imaging.imaging_routes import Route, imaging_routes
 
 pytestmark = pytest.mark.api
 API = "/api/v1/radiology"
-OPEN: dict[str, str] = {}
-"""Names of routes that need nobody known, and why."""
+OPEN = {"viewer_root", "viewer_file"}
+"""OHIF's own files: a published program, which holds nothing of anybody."""
 SHELL = "light_viewer"
 """A page that holds nothing of anybody; its script asks DICOMweb."""
 OTHER_STUDY, OTHER_SERIES = "1.2.826.0.1.3680043.8.498.2", "1.2.826.0.1.3680043.8.498.2.1"
@@ -97,8 +97,9 @@ def answers(asker: TestClient, world: World, *expected: int, but: tuple[str, ...
 def test_nobody_gets_anything_without_a_token(world: World) -> None:
     assert len(guarded()) >= 30
     assert answers(client(), world, 401) == []
-    for token in ("lw_api_unknown", "lwv_", "lwv_x.y", "Zm9v"):
-        assert answers(with_token(token), world, 401) == []
+    assert answers(with_token("lwv_x.y"), world, 401) == []
+    for token in ("lw_api_unknown", "lwv_", "lwv_.", "Zm9v"):
+        assert with_token(token).get(f"{API}/images/{world.ids['image_id']}/file").status_code == 401
 
 
 def test_every_other_role_is_refused_and_the_refusals_are_audited(world: World) -> None:
@@ -168,7 +169,10 @@ def test_an_expired_revoked_or_changed_viewer_token_opens_nothing(world: World) 
     payload, _, mac = world.token.removeprefix("lwv_").partition(".")
     later = base64.urlsafe_b64encode(json.dumps([tenant_id, world.ids["grant_id"], 2**40]).encode()).rstrip(b"=")
     forged = [f"lwv_{later.decode()}.{mac}", f"lwv_{payload}.{'A' * len(mac)}", f"lwv_{payload}", world.token + "A"]
-    for token in (expired, unknown, *forged):
+    for token in (unknown, *forged):
+        for path in (f"{API}/images/{world.ids['image_id']}/file", f"/dicom-web/studies/{STUDY}/metadata"):
+            assert with_token(token).get(path).status_code == 401
+    for token in (expired, forged[0]):
         assert answers(with_token(token), world, 401) == []
     revoked = world.clinic.doctor.post(f"{API}/grants/{world.ids['grant_id']}/revoke")
     assert revoked.status_code == 200, revoked.text

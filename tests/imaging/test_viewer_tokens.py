@@ -1,5 +1,6 @@
 """A viewer's address opens one study for its user, as long as they may see it; it is counted, audited and revoked."""
 
+import logging
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi import Request
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from api.app import without_secrets
 from api.imaging import viewing
 from api.imaging.usage import SAME_OPENING_SECONDS, WRITTEN_EVERY_SECONDS, Usage
 from api.imaging.viewing import view_of_token
@@ -177,6 +179,17 @@ def test_switching_signed_addresses_off_closes_those_that_are_out(
     monkeypatch.setenv("LABWIRE_RADIOLOGY_SIGNED_URLS", "false")
     settings.cache_clear()
     assert look(viewer, clinic) == 401
+
+
+def test_no_address_with_its_token_ends_in_the_servers_log(clinic: Clinic, study_id: int) -> None:
+    [image] = clinic.doctor.get(f"{API}/studies/{study_id}/images/").json()["series"][0]["images"]
+    viewer = clinic.doctor.get(f"{API}/studies/{study_id}/viewer-url/").json()["viewer_url"]
+    for address in (image["image_url"], viewer, f"/radiology/view/{STUDY}?token=lwv_a.b"):
+        token = address.partition("token=")[2].partition("&")[0]
+        line = logging.LogRecord("uvicorn.access", 20, "", 0, '"%s" %d', (f"GET {address} HTTP/1.1", 200), None)
+        assert without_secrets(line)
+        assert token
+        assert token not in line.getMessage()
 
 
 def test_tickets_of_one_purpose_or_key_are_none_of_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from models.imaging.stores.writing_statements import (
     RESTORE,
 )
 from models.imaging.tables import RadiologyOrder, RadiologySeries, RadiologyStudy
-from models.kernel.audit import Action, Actor, put, record
+from models.kernel.audit import Action, Actor, put_many, record
 from models.kernel.pipeline import Pipeline
 from models.people.tables import Patient
 
@@ -117,7 +117,7 @@ def write_image(writing: Writing, new: NewImage) -> Taken:
         raise NotLetInError("series_elsewhere")
     if order is not None:
         assign(session, tenant_id, order, study_id)
-    made = pipeline.ask(INSERT_IMAGE, tenant_id, series_id, *_values(new, writing.backend))
+    made = pipeline.ask(INSERT_IMAGE, tenant_id, series_id, *values_of(new, writing.backend))
     if not made:  # stored by another meanwhile
         known = pipeline.ask(LOOK, tenant_id, found.study_uid, found.series_uid, found.image_uid)[0]
         return _again(writing, new, known)
@@ -128,12 +128,28 @@ def write_image(writing: Writing, new: NewImage) -> Taken:
     return taken
 
 
+def is_settled(new: NewImage) -> bool:
+    """Whether a study without an order stays so with this image: none is named, and none can be found."""
+    return new.radiology_order_id is None and not (new.found.accession_number and new.found.patient_code)
+
+
+def stored_action(new: NewImage, taken: Taken) -> Action:
+    """What the audit trail says of a stored image."""
+    original = new.original
+    changes = {
+        "study": taken.study_id,
+        "source": new.source,
+        "checksum": original.checksum,
+        "size": original.size,
+    }
+    return Action("image.store", "radiology_image", taken.image_id, changes)
+
+
 def _next_of_series(writing: Writing, new: NewImage) -> Taken | None:
     """Inserted with one statement where study and series are there, and no order is to be looked for."""
     found = new.found
-    may_find_order = new.radiology_order_id is not None or bool(found.accession_number and found.patient_code)
-    values = (writing.tenant_id, found.study_uid, *_values(new, writing.backend))
-    asked = (found.series_uid, found.patient_code, new.radiology_order_id, not may_find_order)
+    values = (writing.tenant_id, found.study_uid, *values_of(new, writing.backend))
+    asked = (found.series_uid, found.patient_code, new.radiology_order_id, is_settled(new))
     made = writing.pipeline.ask(INSERT_NEXT, *values, *asked)
     return Taken(made[0].id, made[0].study_id, made[0].series_id, is_new=True) if made else None
 
@@ -142,16 +158,10 @@ def _finish(writing: Writing, new: NewImage, taken: Taken, *, new_series: int) -
     """Bytes to their place, counts, the upload's end, the audit row: all of them wait for the commit together."""
     pipeline, tenant_id, original = writing.pipeline, writing.tenant_id, new.original
     _put_all(writing, taken.image_id, new)
-    pipeline.put(COUNT_SERIES, tenant_id, taken.series_id, original.size)
-    pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, original.size, new_series, new.found.modality)
+    pipeline.put(COUNT_SERIES, tenant_id, taken.series_id, 1, original.size)
+    pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, 1, original.size, new_series, new.found.modality)
     _end_upload(writing, new, taken)
-    changes = {
-        "study": taken.study_id,
-        "source": new.source,
-        "checksum": original.checksum,
-        "size": original.size,
-    }
-    put(pipeline, tenant_id, writing.actor, Action("image.store", "radiology_image", taken.image_id, changes))
+    put_many(pipeline, tenant_id, [(writing.actor, stored_action(new, taken))])
     pipeline.send()
 
 
@@ -208,7 +218,8 @@ def _new_series(session: Session, tenant_id: int, study_id: int, found: Instance
     return int(row.id), 0
 
 
-def _values(new: NewImage, backend: str) -> tuple[Any, ...]:
+def values_of(new: NewImage, backend: str) -> tuple[Any, ...]:
+    """Its row's, in the order of COLUMNS."""
     found, wrapped = new.found, new.wrapped
     return (
         *(found.image_uid, found.instance_number, found.sop_class_uid, found.transfer_syntax_uid),

@@ -57,19 +57,19 @@ INSERT_NEXT = Prepared(
 """The next image of a series that is there, of a study whose order is settled: nearly every image is one."""
 COUNT_SERIES = Prepared(
     "imaging_count_series",
-    "bigint, bigint, bigint",
+    "bigint, bigint, bigint, bigint",
     """
-    UPDATE radiology_series SET image_count = image_count + 1, total_bytes = total_bytes + $3, changed_at = now()
+    UPDATE radiology_series SET image_count = image_count + $3, total_bytes = total_bytes + $4, changed_at = now()
     WHERE tenant_id = $1 AND id = $2
     """,
 )
 COUNT_STUDY = Prepared(
     "imaging_count_study",
-    "bigint, bigint, bigint, bigint, text",
+    "bigint, bigint, bigint, bigint, bigint, text",
     """
-    UPDATE radiology_study SET image_count = image_count + 1, total_bytes = total_bytes + $3, changed_at = now(),
-        series_count = series_count + $4,
-        modalities = CASE WHEN $5 = '' OR $5 = ANY(modalities) THEN modalities ELSE array_append(modalities, $5) END
+    UPDATE radiology_study SET image_count = image_count + $3, total_bytes = total_bytes + $4, changed_at = now(),
+        series_count = series_count + $5,
+        modalities = CASE WHEN $6 = '' OR $6 = ANY(modalities) THEN modalities ELSE array_append(modalities, $6) END
     WHERE tenant_id = $1 AND id = $2
     """,
 )
