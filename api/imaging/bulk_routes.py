@@ -12,6 +12,7 @@ from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.locating import places_of
 from api.imaging.negotiating import accepted, fits, not_acceptable
 from api.imaging.objects import Reader
+from api.imaging.ranges import OutsideError, asked_range
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
 from api.imaging.wado import OCTETS, find
@@ -21,7 +22,6 @@ from models.imaging.stores.places import DicomObject
 from models.kernel.errors import NotFoundError
 from tasks.clients.dicom.pool import pool
 
-RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 PLACE = re.compile(r"[0-9A-F]{8}(/\d{1,9}/[0-9A-F]{8})*")
 
 router = APIRouter(tags=["dicomweb"])
@@ -58,10 +58,10 @@ def retrieve_bulkdata(
     etag = etag_of(found.checksum, place.upper())
     if has_it(request, etag):
         return not_modified(etag)
-    wanted = _range(request.headers.get("range", ""), length)
-    if wanted is None:
+    try:
+        start, count = asked_range(request.headers, length, etag) or (0, length)
+    except OutsideError:
         return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{length}"})
-    start, count = wanted
     is_part = count < length
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Vary": "Accept"}
     content = read(start, count)
@@ -102,19 +102,3 @@ def _value(view: View, found: DicomObject, place: str) -> tuple[int, Callable[[i
     except NotAnImageError:
         raise NotFoundError("the instance has no such value", field="bulkdata") from None
     return len(data), lambda start, count: iter((data[start : start + count],))
-
-
-def _range(header: str, length: int) -> tuple[int, int] | None:
-    """Start and count of one range; everything where none is asked for, or one we do not read; None beyond the end."""
-    found = RANGE.fullmatch(header.strip())
-    if found is None or not (found[1] or found[2]):
-        return 0, length
-    if not found[1]:
-        count = min(int(found[2]), length)
-        return (length - count, count) if count else None
-    start, end = int(found[1]), int(found[2]) if found[2] else length - 1
-    if end < start and found[2]:
-        return 0, length
-    if start >= length:
-        return None
-    return start, min(end, length - 1) - start + 1

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from api.imaging.damage import Problem, damaged
 from api.imaging.viewing import View
 from models.imaging.describing import Describing, file_of
 from models.imaging.ports import MissingObjectError, ObjectStorage
 from models.imaging.stores.places import DicomObject
-from models.imaging.stores.studies import note_problem
 from models.kernel.errors import DamagedError
-from models.kernel.tenancy import tenant_session
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for
 from tasks.clients.storage.spool import spool_of
@@ -30,14 +29,6 @@ PIECE = 1024 * 1024
 GOOD_FOR_SECONDS = 180.0
 MOST_REMEMBERED = 5_000
 LOCKS = 32
-
-
-class ProblemError(DamagedError):
-    """The object is not what was stored (`corrupt`), or not there (`missing`): noted, and nothing of it is told."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
 
 
 class Remembered:
@@ -75,7 +66,7 @@ REMEMBERED = Remembered()
 
 
 class Reader:
-    """Reads a tenant's objects for one request. ProblemError where one is not as it was stored."""
+    """Reads a tenant's objects for one request. DamagedError, noted, where one is not as it was stored, or is gone."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -144,10 +135,8 @@ class Reader:
             raise self._problem(found, "missing") from None
         return chain((first,), pieces)
 
-    def _problem(self, found: DicomObject, problem: str) -> ProblemError:
-        with tenant_session(self._view.tenant_id) as session:
-            note_problem(session, self._view.tenant_id, self._view.actor, found.image_id, problem)
-        return ProblemError(problem)
+    def _problem(self, found: DicomObject, problem: Problem) -> DamagedError:
+        return damaged(self._view.tenant_id, self._view.actor, found.image_id, problem)
 
     def _mark(self, found: DicomObject) -> tuple[int, str, str]:
         return (self._view.tenant_id, found.key, found.checksum)

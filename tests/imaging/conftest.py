@@ -154,6 +154,8 @@ def media(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LABWIRE_MEDIA_ROOT", str(tmp_path / "media"))
     settings.cache_clear()
     receiving._threads.cache_clear()
+    NOTED.forget()
+    REMEMBERED.forget()
     yield tmp_path / "media"
     settings.cache_clear()
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
-from api.imaging.noting import NOTED
-from api.imaging.objects import REMEMBERED
 from models.imaging.describing import Describing, describe_pending
 from models.imaging.ports import Description, NotAnImageError
 from models.imaging.stores import descriptions
@@ -30,12 +29,6 @@ from tests.imaging.dicoms import SERIES, STUDY, ct
 pytestmark = pytest.mark.api
 OTHER = "1.2.826.0.1.3680043.8.498.2"
 PATH = f"/dicom-web/studies/{STUDY}/series/{SERIES}"
-
-
-@pytest.fixture(autouse=True)
-def nothing_known() -> None:
-    NOTED.forget()
-    REMEMBERED.forget()
 
 
 @dataclass
@@ -80,8 +73,15 @@ def test_all_that_is_new_is_described_once_and_whole_series_are_made(clinic: Cli
     assert len(parser.asked) == 7
 
 
-def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic) -> None:
-    parser = Counting(pool())
+def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser, made = Counting(pool()), list[int]()
+    make = descriptions.make_metadata
+
+    def counted(session: Session, tenant_id: int, series_id: int) -> bytes:
+        made.append(series_id)
+        return make(session, tenant_id, series_id)
+
+    monkeypatch.setattr(descriptions, "make_metadata", counted)
     clinic.stow(*(ct(number) for number in range(1, 9)))
     with tenant_session(clinic.tenant_id) as session:
         [series_id] = [row.id for row in clinic.rows("SELECT id FROM radiology_series")]
@@ -90,7 +90,7 @@ def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic) -> Non
     with ThreadPoolExecutor(6) as threads:
         bodies = list(threads.map(lambda _: describing.series_metadata(series), range(6)))
     assert len(set(bodies)) == 1
-    assert len(parser.asked) == 8
+    assert (len(parser.asked), made) == (8, [series_id])
     assert [one["00200013"]["Value"] for one in json.loads(gzip.decompress(bodies[0]))] == [[n] for n in range(1, 9)]
 
 
@@ -128,15 +128,15 @@ def test_a_viewers_token_opens_its_study_alone(clinic: Clinic) -> None:
         clinic.stow(ct(1, study_uid=study, series_uid=f"{study}.1", AccessionNumber=f"A{number}"))
     doctor_id = int(clinic.doctor.headers["X-Test-User"])
     with tenant_session(clinic.tenant_id) as session:
-        study = get_study_by_uid(session, clinic.tenant_id, STUDY, Seen(True))
-        grant = grant_viewing(session, clinic.tenant_id, SYSTEM, study, user_id=doctor_id, seconds=600)
+        granted = get_study_by_uid(session, clinic.tenant_id, STUDY, Seen(True))
+        grant = grant_viewing(session, clinic.tenant_id, SYSTEM, granted, user_id=doctor_id, seconds=600)
     ticket = ViewerTicket(clinic.tenant_id, grant.id, int(time.time()) + 600)
     viewer = with_token(viewer_token(ticket))
     for path, count in (("/studies", 1), ("/series", 1), ("/instances", 1), ("/studies?00100020=P123", 1)):
         assert len(viewer.get(f"/dicom-web{path}").json()) == count, path
     assert viewer.get(f"/dicom-web/studies?StudyInstanceUID={OTHER}").json() == []
-    ends = ("/series", "/instances", "/metadata", "", "/rendered", "/thumbnail", f"/series/{OTHER}.1/metadata")
-    ends += tuple(f"/series/{OTHER}.1/instances/{OTHER}.1.1{end}" for end in ("", "/frames/1", "/bulkdata/7FE00010"))
+    ends = ["/series", "/instances", "/metadata", "", "/rendered", "/thumbnail", f"/series/{OTHER}.1/metadata"]
+    ends += [f"/series/{OTHER}.1/instances/{OTHER}.1.1{end}" for end in ("", "/frames/1", "/bulkdata/7FE00010")]
     for end in ends:
         assert viewer.get(f"/dicom-web/studies/{OTHER}{end}").status_code == 404, end
         assert viewer.get(f"/dicom-web/studies/{STUDY}{end.replace(OTHER, STUDY)}").status_code == 200, end

@@ -7,13 +7,14 @@ from typing import Any
 
 import pydicom
 import pytest
-from pydicom.data import DATA_ROOT
 from starlette.testclient import TestClient
 
 from tests.imaging.conftest import Clinic
 
 pytestmark = [pytest.mark.api, pytest.mark.slow]
-FILES = sorted(path for path in Path(DATA_ROOT, "test_files").rglob("*") if path.is_file())
+FILES = sorted(
+    path for path in Path(pydicom.__file__).with_name("data").joinpath("test_files").rglob("*") if path.is_file()
+)
 OCTETS = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 AGAIN = ("Another file is stored under this image UID", "The study is there already, with another patient")

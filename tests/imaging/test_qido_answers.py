@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from api.imaging.noting import NOTED
 from models.imaging.matching import KEYS
 from tests.api.helpers import audited
 from tests.imaging.conftest import Clinic
@@ -17,11 +16,6 @@ from tests.imaging.dicoms import SERIES, STUDY, ct
 pytestmark = pytest.mark.api
 OTHER = "1.2.826.0.1.3680043.8.498.2"
 THIRD = "1.2.826.0.1.3680043.8.498.3"
-
-
-@pytest.fixture(autouse=True)
-def nothing_noted() -> None:
-    NOTED.forget()
 
 
 @pytest.fixture

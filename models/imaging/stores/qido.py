@@ -76,7 +76,7 @@ def _condition(match: Match) -> ColumnElement[bool]:
 
 def _like(column: InstrumentedAttribute[str], pattern: str, *, is_name: bool) -> ColumnElement[bool]:
     if is_name:
-        return func.lower(column).like(pattern.translate(_WILDCARDS).lower(), escape="\\")
+        return func.lower(column).like(func.lower(pattern.translate(_WILDCARDS)), escape="\\")
     if "*" in pattern or "?" in pattern:
         return column.like(pattern.translate(_WILDCARDS), escape="\\")
     return column == pattern
