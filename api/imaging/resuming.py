@@ -1,8 +1,10 @@
 """One part of an upload's binary: added to what is here; with the last byte the file is taken in."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 from fastapi import Request
 from sqlalchemy.orm import Session
@@ -24,6 +26,7 @@ from models.imaging.rules import NotLetInError
 from models.imaging.stores import uploads
 from models.imaging.tables import ImageUpload
 from models.kernel.errors import ConflictError, InvalidError, LabwireError, NotFoundError, UnreadableError
+from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import group_session, tenant_session
 from tasks.clients.storage.spool import Growing
 
@@ -60,6 +63,7 @@ class Resuming:
         self._file: Growing | None = None
         self._upload: ImageUpload
         self._is_refused = False
+        self._digest: str | None = None
         self._offset = 0
         self._waiting: list[bytes] = []
         self._bytes_waiting = 0
@@ -112,6 +116,8 @@ class Resuming:
         if self._offset + len(data) > self._upload.file_size:
             raise InvalidError("more bytes than were declared", field="file_size")
         file.write(data, self._offset)
+        if len(data) == self._upload.file_size:  # the whole file at once: it need not be read again
+            self._digest = hashlib.sha256(data).hexdigest()
         self._offset += len(data)
         return file
 
@@ -138,7 +144,7 @@ class Resuming:
     def _opened(self, session: Session, state: str) -> Growing:
         self._file = file = self._held.enter_context(self._entrance.spool.opened(self._upload_id))
         try:
-            self._upload = uploads.get_upload(session, self._caller.tenant_id, self._upload_id)
+            self._upload = uploads.read_upload(Pipeline(session), self._caller.tenant_id, self._upload_id)
         except NotFoundError:
             file.path.unlink(missing_ok=True)
             raise
@@ -159,7 +165,7 @@ class Resuming:
     def _take(self, file: Growing) -> UploadAnswer:
         upload = self._upload
         try:
-            stored = self._entrance.intake.take(offer_of(upload, file.path))
+            stored = self._entrance.intake.take(replace(offer_of(upload, file.path), digest=self._digest))
         except NotLetInError as error:
             if error.rule in AGAIN:
                 file.empty()

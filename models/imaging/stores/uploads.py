@@ -19,6 +19,7 @@ from models.imaging.uids import derived_uid
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
+from models.kernel.pipeline import Pipeline, Prepared
 from models.people.stores.patients import codes_of
 
 OPEN = ("declared", "held")
@@ -64,6 +65,22 @@ def get_upload(session: Session, tenant_id: int, upload_id: int, *, lock: bool =
     if upload is None:
         raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
     return upload
+
+
+ONE = Prepared(
+    "imaging_upload",
+    "bigint, bigint",
+    f"SELECT {', '.join(column.name for column in ImageUpload.__table__.columns)} FROM image_upload "  # noqa: S608 # names
+    "WHERE tenant_id = $1 AND id = $2",
+)
+
+
+def read_upload(pipeline: Pipeline, tenant_id: int, upload_id: int) -> ImageUpload:
+    """The same for one that only looks, some hundred times a second: what it gives belongs to no session."""
+    rows = pipeline.ask(ONE, tenant_id, upload_id)
+    if not rows:
+        raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
+    return ImageUpload(**rows[0]._mapping)
 
 
 def list_uploads(

@@ -24,6 +24,8 @@ from models.people.tables import ApiToken
 
 PUSH = "results:push"
 USED_EVERY_SECONDS = 60
+MOST_PLACES = 10_000
+_places: dict[bytes, tuple[int, int]] = {}
 
 
 def issue_token(session: Session, tenant_id: int, actor: Actor, user_id: int, given: TokenIn) -> tuple[ApiToken, str]:
@@ -70,19 +72,20 @@ WHOSE = Prepared(
 def find_token(session: Session, token: str) -> Known | None:
     """Whom a token speaks for, if it still may; notes its use (a transaction without a tenant)."""
     pipeline = Pipeline(session)
-    found = pipeline.ask(WHERE, token_hash(token))[0]
-    if found.tenant_id is None:
+    place = _place(pipeline, token_hash(token))
+    if place is None:
         return None
-    switch_tenant(session, found.tenant_id, pipeline)
-    rows = pipeline.ask(WHOSE, found.tenant_id, found.id)
+    tenant_id, token_id = place
+    switch_tenant(session, tenant_id, pipeline)
+    rows = pipeline.ask(WHOSE, tenant_id, token_id)
     if not rows:
         return None
     row = rows[0]
     if row.last_used_at is None or (utc_now() - row.last_used_at).total_seconds() > USED_EVERY_SECONDS:
-        _note_use(session, found.tenant_id, found.id)
+        _note_use(session, tenant_id, token_id)
     is_person = row.user_id is not None
     return Known(
-        tenant_id=found.tenant_id,
+        tenant_id=tenant_id,
         tenant_slug=row.slug,
         tenant_name=row.tenant_name,
         time_zone=row.time_zone,
@@ -90,10 +93,23 @@ def find_token(session: Session, token: str) -> Known | None:
         email=row.email if is_person else "",
         name=row.name if is_person else row.equipment_name,
         roles=frozenset(row.roles if is_person else ()),
-        token_id=found.id,
+        token_id=token_id,
         scopes=frozenset(row.scopes),
         equipment_id=row.equipment_id,
     )
+
+
+def _place(pipeline: Pipeline, digest: bytes) -> tuple[int, int] | None:
+    """Tenant and id of a token. They never change, so a process asks once; whether it still opens anything is asked."""
+    if (known := _places.get(digest)) is not None:
+        return known
+    found = pipeline.ask(WHERE, digest)[0]
+    if found.tenant_id is None:
+        return None
+    if len(_places) >= MOST_PLACES:
+        _places.clear()
+    _places[digest] = (found.tenant_id, found.id)
+    return _places[digest]
 
 
 def list_tokens(session: Session, tenant_id: int, user_id: int | None = None) -> Sequence[ApiToken]:
