@@ -15,7 +15,7 @@ from api.imaging.answers import FileAnswer, FilesAnswer
 from api.imaging.parts import Begin, Data, boundary_of, disposition_of, read_parts
 from api.imaging.receiving import Entrance, Incoming, in_thread, pieces
 from api.runs import start_completing
-from models.imaging.intake import Offer
+from models.imaging.offers import Offer
 from models.imaging.rules import HELD_RULES, Declared, NotLetInError, why
 from models.imaging.schemas import Accession, Modality, Uid
 from models.kernel.errors import InvalidError, UnreadableError

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,8 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from api.deps import Caller
-from models.imaging.intake import Intake, Offer, Stored
+from models.imaging.intake import Intake, Stored
+from models.imaging.offers import Offer
 from models.imaging.rules import HELD_RULES, NotLetInError
 from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
 from models.kernel.settings import settings
@@ -155,17 +156,26 @@ class Entrance:
 
         NotLetInError where a rule keeps it out: held where the rule is one of those, else gone.
         """
+        (result,) = self.take_many([incoming], offer)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def take_many(self, several: Sequence[Incoming], offer: Callable[[Path, str], Offer]) -> list[Stored | Exception]:
+        """The same of several: what became of each, or its error, in their order."""
         try:
-            path, digest = incoming.complete()
-            made = offer(path, digest)
-            try:
-                return self.intake.take(made)
-            except NotLetInError as error:
-                if error.rule in HELD_RULES:
-                    self.intake.hold(made, error, lambda number: self.spool.keep_as(path, number))
-                raise
+            offers = [offer(*incoming.complete()) for incoming in several]
+            results = self.intake.take_many(offers)
+            for made, result in zip(offers, results, strict=True):
+                if isinstance(result, NotLetInError) and result.rule in HELD_RULES:
+                    self._hold(made, result)
+            return results
         finally:
-            incoming.drop()
+            for incoming in several:
+                incoming.drop()
+
+    def _hold(self, offer: Offer, error: NotLetInError) -> None:
+        self.intake.hold(offer, error, lambda number: self.spool.keep_as(offer.path, number))
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,8 @@ from api.imaging.access import Uploader
 from api.imaging.parts import Begin, Data, End, boundary_of, read_parts
 from api.imaging.receiving import Entrance, Incoming, in_thread, pieces
 from api.runs import start_completing
-from models.imaging.intake import Offer, Stored
+from models.imaging.intake import Stored
+from models.imaging.offers import Offer
 from models.imaging.ports import DICOM
 from models.imaging.rules import Declared, NotLetInError, why
 from models.imaging.schemas import Uid
@@ -25,8 +26,9 @@ from models.kernel.errors import RetryableError, UnreadableError
 from models.kernel.settings import settings
 
 DICOM_JSON = "application/dicom+json"
-AT_ONCE = 4
-"""Instances of one request that are taken in at the same time, each at most 1 MB in memory."""
+A_GROUP, AT_ONCE = 4, 2
+"""Instances of one request that are stored together, and such groups at a time; of each instance at most 1 MB is in
+memory."""
 DUPLICATE, PROCESSING, NO_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0111, 0x0110, 0xA700, 0xA900, 0xC000
 """Failure reasons (0008,1197) of DICOM PS3.18 Table 10.5.3-1 and PS3.4 Table B.2-1."""
 REASONS = {
@@ -58,41 +60,46 @@ class Storing:
     entrance: Entrance
     study_uid: str | None
     _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    _tasks: list[asyncio.Task[Stored | Failed]] = field(default_factory=list)
+    _complete: list[Incoming] = field(default_factory=list)
+    _tasks: list[asyncio.Task[list[Stored | Failed]]] = field(default_factory=list)
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
-        """Take every part in while the next ones come; when the line breaks, what is stored so far stays."""
+        """Take every part in while the next ones come; when the line breaks, what was whole is stored."""
         incoming: Incoming | None = None
         try:
             async for event in read_parts(pieces(request), boundary):
                 if isinstance(event, Begin):
                     _refuse_other(event.headers)
-                    await self._free.acquire()
                     incoming = Incoming(self.entrance.spool)
                 elif isinstance(event, Data) and incoming is not None:
                     await incoming.add(event.content)
                 elif isinstance(event, End) and incoming is not None:
-                    self._tasks.append(asyncio.create_task(self._take(incoming)))
+                    self._complete.append(incoming)
                     incoming = None
-        except BaseException:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            raise
+                    if len(self._complete) == A_GROUP:
+                        await self._begin()
         finally:
             if incoming is not None:
                 incoming.drop()
-        return list(await asyncio.gather(*self._tasks))
+            await self._begin()
+            done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for group in done:
+            if isinstance(group, BaseException):
+                raise group
+        return [one for group in done if not isinstance(group, BaseException) for one in group]
 
-    async def _take(self, incoming: Incoming) -> Stored | Failed:
+    async def _begin(self) -> None:
+        if self._complete:
+            await self._free.acquire()
+            group, self._complete = self._complete, []
+            self._tasks.append(asyncio.create_task(self._take(group)))
+
+    async def _take(self, group: list[Incoming]) -> list[Stored | Failed]:
         try:
-            return await in_thread(partial(self.entrance.take, incoming, self._offer))
-        except NotLetInError as error:
-            reason = REASONS.get(error.rule, NOT_UNDERSTOOD)
-            found = error.found
-            uids = (found.sop_class_uid, found.image_uid) if found else ("", "")
-            return Failed(reason, why(error.rule), *uids)
-        except (RetryableError, DBAPIError) as error:
-            log.warning("an instance cannot be stored just now: %s", _named(error))
-            return Failed(NO_RESOURCES, "not possible just now")
+            results = await in_thread(partial(self.entrance.take_many, group, self._offer))
+            return [_told(result) for result in results]
+        except RetryableError as error:  # none of them could be written to the disk
+            return [_told(error) for _ in group]
         finally:
             self._free.release()
 
@@ -127,6 +134,19 @@ async def store(request: Request, caller: Caller, study_uid: str | None) -> Resp
         start_completing(caller)
     status = 200 if not failed else 202 if stored else 409
     return Response(to_json(_answer(stored, failed)), status, media_type=DICOM_JSON)
+
+
+def _told(result: Stored | Exception) -> Stored | Failed:
+    if isinstance(result, NotLetInError):
+        reason, found = REASONS.get(result.rule, NOT_UNDERSTOOD), result.found
+        uids = (found.sop_class_uid, found.image_uid) if found else ("", "")
+        return Failed(reason, why(result.rule), *uids)
+    if isinstance(result, RetryableError | DBAPIError):
+        log.warning("an instance cannot be stored just now: %s", _named(result))
+        return Failed(NO_RESOURCES, "not possible just now")
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _named(error: Exception) -> str:

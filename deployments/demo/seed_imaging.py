@@ -5,7 +5,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from deployments.demo.phantom import Examined, slices
-from models.imaging.intake import Intake, Offer, sync_file
+from models.imaging.files import sync_file
+from models.imaging.intake import Intake
+from models.imaging.offers import Offer
 from models.imaging.schemas import OrderIn
 from models.imaging.stores.orders import create_order
 from models.imaging.tables import RadiologyOrder

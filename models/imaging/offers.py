@@ -1,13 +1,38 @@
-"""An upload that is complete, as it is offered to the intake."""
+"""Complete files as they are offered to the intake."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.imaging.intake import Offer
 from models.imaging.rules import Declared
 from models.imaging.tables import ImageUpload
 
 SYNC = "sync"
 """The source of what was declared before it came: of other files the sender said nothing that could differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A complete file at `path`, which is taken over: durable there already, and removed once it is stored.
+
+    `checksum` and `size` are what its sender said, `digest` is its SHA-256 where it was computed on the way in.
+    """
+
+    path: Path
+    filename: str
+    source: str
+    user_id: int | None = None
+    checksum: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    mime_type: str | None = None
+    declared: Declared = field(default_factory=Declared)
+    radiology_order_id: int | None = None
+    upload_id: int | None = None
+    series_number: int | None = None
+    series_description: str = ""
+    study_description: str = ""
+    modality: str = ""
+    instance_number: int | None = None
 
 
 def offer_of(upload: ImageUpload, path: Path) -> Offer:

@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.imaging.intake import Intake, Offer
+from models.imaging.intake import Intake
+from models.imaging.offers import Offer
 from models.imaging.ports import (
     Instance,
     MissingObjectError,

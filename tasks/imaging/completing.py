@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from models.imaging.describing import describe_pending
-from models.imaging.intake import Intake, Offer
-from models.imaging.offers import offer_of
+from models.imaging.intake import Intake
+from models.imaging.offers import Offer, offer_of
 from models.imaging.rules import HELD_RULES, NotLetInError
 from models.imaging.stores import uploads
 from models.imaging.stores.completing import complete_ones, states_of

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from models.imaging.intake import sync_file
+from models.imaging.files import sync_file
 from models.imaging.ports import MissingObjectError, ObjectStorage
 from models.imaging.stores.checking import KeptImage
 from tasks.clients.storage.spool import Spool

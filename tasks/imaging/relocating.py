@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from models.imaging.intake import keep, sha256_of
+from models.imaging.files import keep, sha256_of
 from models.imaging.ports import MissingObjectError, StoredObject
 from models.imaging.stores.checking import KeptImage, images_by_uid
 from models.imaging.stores.moving import images_at, remove_if_left, switch_place

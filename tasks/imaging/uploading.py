@@ -15,7 +15,8 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from models.imaging.intake import Intake, Offer
+from models.imaging.intake import Intake
+from models.imaging.offers import Offer
 from models.imaging.ports import NotAnImageError
 from models.imaging.rules import Declared, NotLetInError
 from models.imaging.stores.orders import get_order

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from models.imaging.intake import Intake, Offer
+from models.imaging.intake import Intake
+from models.imaging.offers import Offer
 from models.imaging.stores import writing
 from models.kernel.audit import SYSTEM
 from models.kernel.tenancy import known_tenants

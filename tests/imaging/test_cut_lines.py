@@ -84,18 +84,19 @@ def test_cut_at_fifty_random_positions_it_ends_as_one_image(clinic: Clinic, addr
 def test_a_stow_request_that_breaks_keeps_what_was_whole_and_leaves_nothing_else(
     clinic: Clinic, address: str, token: str
 ) -> None:
-    body, content_type = related([ct(1), ct(2), ct(3)])
+    files = [ct(number, size=800) for number in (1, 2, 3)]  # more than 1 MB, which is what waits in memory
+    body, content_type = related(files)
     place = urlsplit(address)
     head = (
         f"POST /dicom-web/studies HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection((str(place.hostname), int(place.port or 0))) as line:
-        line.sendall(head.encode() + body[: len(body) * 3 // 4])
-        wait_until(lambda: len(clinic.objects()) == 2)
-    wait_until(lambda: clinic.spool() == [])
+        line.sendall(head.encode() + body[: -len(files[2]) // 20])
+        wait_until(lambda: len(clinic.spool()) == 3)
+    wait_until(lambda: len(clinic.objects()) == 2 and clinic.spool() == [])
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(2,)]
-    assert clinic.stow(ct(1), ct(2), ct(3)).status_code == 200
+    assert clinic.stow(*files).status_code == 200
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(3,)]
 
 

@@ -12,6 +12,9 @@ from sqlalchemy import text
 
 from flows.imaging.scrub_storage import scrub_storage
 from models.imaging import intake
+from models.imaging.files import keep
+from models.imaging.intake import Intake
+from models.imaging.offers import Offer
 from models.kernel.audit import SYSTEM
 from models.kernel.errors import RetryableError
 from models.kernel.tenancy import owner_session, tenant_session
@@ -202,20 +205,20 @@ def test_a_storage_that_is_away_makes_nobody_s_image_missing(clinic: Clinic, mon
 
 def store_and_die(clinic: Clinic, file: bytes) -> None:
     """An intake whose process ends between put and commit."""
-    original = intake.keep
+    original = keep
 
     def put_and_die(*args: Any) -> str:
         key = original(*args)
         os.kill(os.getpid(), signal.SIGKILL)
         return key
 
-    intake.keep = put_and_die  # type: ignore[assignment]
+    intake.keep = put_and_die  # type: ignore[attr-defined,assignment]
     path = clinic.media / clinic.slug / ".uploads" / "tmp-1"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file)
     storage = storage_for("filesystem", clinic.slug)
-    offer = intake.Offer(path=path, filename="a.dcm", source="stow")
-    intake.Intake(clinic.tenant_id, SYSTEM, storage, pool()).take(offer)
+    offer = Offer(path=path, filename="a.dcm", source="stow")
+    Intake(clinic.tenant_id, SYSTEM, storage, pool()).take(offer)
 
 
 @pytest.mark.chaos

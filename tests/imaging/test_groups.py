@@ -1,6 +1,5 @@
-"""Images that are ready at the same moment are stored together, and each as if it had come alone."""
+"""Images that come together are stored together, and each as if it had come alone."""
 
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from models.imaging import grouping
-from models.imaging.intake import Intake, Offer, Stored, sync_file
+from models.imaging import intake as module
+from models.imaging.files import sync_file
+from models.imaging.intake import Intake, Stored
+from models.imaging.offers import Offer
 from models.imaging.rules import NotLetInError
 from models.imaging.stores.writing_groups import finish_group
 from models.kernel.audit import SYSTEM
@@ -22,11 +23,11 @@ from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, STUDY, ct
 
 pytestmark = pytest.mark.store
-THREADS = 6
+THREADS, GROUP = 3, 5
 
 
-class Gathering:
-    """The real storage; `put` waits until others have come, so that there are groups. `broken` keys cannot be put."""
+class Breaking:
+    """The real storage, but for images that cannot be put."""
 
     name = "filesystem"
 
@@ -37,7 +38,6 @@ class Gathering:
     def put(self, key: str, source: Path, **more: Any) -> bool:
         if key.rsplit("/", 2)[1] in self.broken:
             raise RetryableError("the disk is full")
-        threading.Event().wait(0.01)
         return self._storage.put(key, source, **more)
 
 
@@ -51,35 +51,44 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
         seen[len(members)] += 1
         finish(pipeline, tenant_id, members)
 
-    monkeypatch.setattr(grouping, "finish_group", counting)
+    monkeypatch.setattr(module, "finish_group", counting)
     return seen
 
 
-def take_all(clinic: Clinic, storage: Gathering, files: list[bytes]) -> list[Stored | str]:
-    """What became of each, all offered at once."""
+def take_all(clinic: Clinic, storage: Breaking, files: list[bytes]) -> list[Stored | str]:
+    """What became of each, offered in groups by several threads at once."""
     intake = Intake(clinic.tenant_id, SYSTEM, storage, pool())  # type: ignore[arg-type] # all that the intake asks of it
     spool = spool_of(clinic.slug)
 
-    def take(file: bytes) -> Stored | str:
-        path = spool.fresh()
-        path.write_bytes(file)
-        sync_file(path)
-        try:
-            return intake.take(Offer(path, "a.dcm", "stow"))
-        except NotLetInError as error:
-            return error.rule
-        except RetryableError:
-            return "again"
+    def take(group: list[bytes]) -> list[Stored | str]:
+        offers = []
+        for file in group:
+            path = spool.fresh()
+            path.write_bytes(file)
+            sync_file(path)
+            offers.append(Offer(path, "a.dcm", "stow"))
+        return [_told(result) for result in intake.take_many(offers)]
 
+    groups = [files[first : first + GROUP] for first in range(0, len(files), GROUP)]
     with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(take, files))
+        return [result for results in threads.map(take, groups) for result in results]
+
+
+def _told(result: Stored | Exception) -> Stored | str:
+    if isinstance(result, NotLetInError):
+        return result.rule
+    if isinstance(result, RetryableError):
+        return "again"
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def test_many_at_once_are_each_stored_and_counted_once(clinic: Clinic, sizes: Counter[int]) -> None:
     clinic.stow(ct(1))
     files = [ct(number) for number in range(2, 40)]
     files += [ct(5), ct(6), ct(7, WindowCenter="41")]
-    results = take_all(clinic, Gathering("north"), files)
+    results = take_all(clinic, Breaking("north"), files)
     stored = [one for one in results if isinstance(one, Stored)]
     assert Counter(one.taken.is_new for one in stored) == {True: 38, False: 2}
     assert [one for one in results if isinstance(one, str)] == ["other_bytes"]
@@ -93,7 +102,7 @@ def test_many_at_once_are_each_stored_and_counted_once(clinic: Clinic, sizes: Co
 
 def test_what_one_cannot_keep_is_its_own_failure(clinic: Clinic, sizes: Counter[int]) -> None:
     clinic.stow(ct(1))
-    storage = Gathering("north")
+    storage = Breaking("north")
     storage.broken = {f"{SERIES}.9", f"{SERIES}.20"}
     results = take_all(clinic, storage, [ct(number) for number in range(2, 30)])
     assert Counter(isinstance(one, Stored) for one in results) == {True: 26, False: 2}
@@ -105,7 +114,7 @@ def test_what_one_cannot_keep_is_its_own_failure(clinic: Clinic, sizes: Counter[
 def test_one_uid_twice_in_a_group_is_stored_once_with_the_first_bytes(clinic: Clinic, sizes: Counter[int]) -> None:
     clinic.stow(ct(1))
     files = [ct(number, WindowCenter=str(40 + copy)) for number in range(2, 8) for copy in range(4)]
-    results = take_all(clinic, Gathering("north"), files)
+    results = take_all(clinic, Breaking("north"), files)
     assert sum(isinstance(one, Stored) for one in results) == 6
     assert Counter(one for one in results if isinstance(one, str)) == {"other_bytes": 18}
     rows = clinic.rows("SELECT file_key, checksum FROM radiology_image ORDER BY id")
@@ -122,7 +131,7 @@ def test_groups_of_several_series_and_studies_do_not_wait_for_each_other_for_eve
         for number in range(2, 12)
         for study_uid, series_uid in places
     ]
-    results = take_all(clinic, Gathering("north"), files)
+    results = take_all(clinic, Breaking("north"), files)
     assert all(isinstance(one, Stored) for one in results)
     assert clinic.rows("SELECT image_count, series_count FROM radiology_study") == [(22, 2), (22, 2)]
 
@@ -134,7 +143,7 @@ def test_the_first_images_of_an_ordered_study_come_at_once_in_several_series(cli
         for number in range(1, 9)
         for series in (1, 2, 3)
     ]
-    results = take_all(clinic, Gathering("north"), files)
+    results = take_all(clinic, Breaking("north"), files)
     assert all(isinstance(one, Stored) for one in results)
     assert clinic.rows("SELECT image_count, series_count FROM radiology_study") == [(24, 3)]
     assert clinic.rows("SELECT state, version FROM radiology_order") == [("performed", 2)]
