@@ -227,7 +227,8 @@ def _tell_ready(plan: Plan, choices: Choices, seconds: float, say: Say) -> None:
     if plan.demo_ports is not None:
         password = read_environment(plan.folder)[demo.PASSWORD_NAME]
         say(f"  {'sign in':<14}technician@lagoon.example, password {password} (so do verifier, verifier2, doctor,")
-        say(f"  {'':<14}nurse, radiology, supervisor, administrator; a second laboratory has the same people @harbour.example)")
+        say(f"  {'':<14}nurse, radiology, supervisor, administrator; a second laboratory has the same people")
+        say(f"  {'':<14}@harbour.example)")
     say(f"  {'logs':<14}{plan.folder.logs} (labwire logs NAME), state: labwire status\n")
     kept = "nothing is kept" if choices.is_throw_away else f"the data stays in {plan.folder.root}"
     say(f"Ctrl-C stops it; {kept}.")
