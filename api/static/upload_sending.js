@@ -5,6 +5,7 @@ import { readHeader } from "./upload_header.js";
 const UPLOADS = "/api/v1/radiology/uploads";
 const PART = 4 * 1024 * 1024;
 const AT_ONCE = 3;
+const PICTURES = ""; // the study of files that name none
 const BATCH = 100; // files of one declaration at most; the first ones are small, so that sending begins soon
 const MOST_DAMAGED = 3;
 const NO_IMAGES = /^(DICOMDIR|Thumbs\.db|desktop\.ini|\..*)$/i;
@@ -85,17 +86,26 @@ export class Sending {
         const entry = this.toRead.shift();
         if (entry) await this.read(entry);
         const isHungry = !this.toRead.length || (this.toSend.length < AT_ONCE && this.undeclared >= this.step);
+        let isIdle = !entry;
         for (const [key, batch] of [...this.declaring]) {
           if (this.isPaused || !(isHungry || batch.length >= BATCH)) continue;
+          if (key === PICTURES && this.isAtDicom) continue;
+          isIdle = false;
           this.declaring.delete(key);
           this.step = Math.min(2 * this.step, BATCH);
           await this.trying(() => this.declare(batch), batch, key);
         }
         this.go();
+        if (isIdle) break; // pictures wait for what is being sent: its end comes back here
       }
     } finally {
       this.isReading = false;
     }
+  }
+
+  /** Pictures join the study of their order, so they come last: the first of them would make a study of its own. */
+  get isAtDicom() {
+    return this.toRead.length + this.toSend.length + this.sending > 0 || [...this.declaring.keys()].some((key) => key !== PICTURES);
   }
 
   get undeclared() { return [...this.declaring.values()].reduce((sum, batch) => sum + batch.length, 0); }
@@ -129,7 +139,7 @@ export class Sending {
       Object.assign(entry, { id: begun.id, offset: null });
       return this.ready(entry);
     }
-    const study = entry.about.study ?? "";
+    const study = entry.about.study ?? PICTURES;
     this.declaring.set(study, [...(this.declaring.get(study) ?? []), entry]);
   }
 

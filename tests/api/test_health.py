@@ -80,5 +80,5 @@ def test_metrics_count_by_template_and_hold_no_ids(alpha: int) -> None:
     assert 'method="other"' in found
     assert 'labwire_logins_total{outcome="accepted"}' in found
     assert "123456" not in found
-    assert "ada" not in found
+    assert "alpha.org" not in found
     assert json.dumps("BREW") not in found

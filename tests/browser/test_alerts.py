@@ -85,7 +85,7 @@ def test_the_patient_answers_the_mailed_question_on_a_telephone(
         phone.goto(address)
         expect(phone.get_by_role("heading", name="May we tell your doctor and nurse?")).to_be_visible()
     assert usable(phone, f"question-{answer}-phone") == []
-    assert "153" not in phone.content()
+    assert "153" not in phone.locator("body").inner_text()
     assert clinic.rows("SELECT answer FROM alert_question")[0].answer is None
     assert clinic.told() == []
     phone.get_by_role("button", name=button).click()

@@ -2,6 +2,8 @@
 
 import hashlib
 import secrets
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +30,10 @@ from tasks.clients.dicom.pool import pool
 from tests.api.helpers import make_user, signed_in
 from tests.conftest import Database
 from tests.factories import make_tenant
+from tests.imaging.s3_servers import moto, swift
+
+__all__ = ["moto", "swift"]
+MEMORY = Path("/dev/shm")
 
 
 @dataclass
@@ -115,6 +121,29 @@ def related(files: Sequence[bytes], boundary: str = "b0unda2y") -> tuple[bytes, 
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     body = b"".join(head + file + b"\r\n" for file in files) + f"--{boundary}--\r\n".encode()
     return body, f'multipart/related; type="application/dicom"; boundary={boundary}'
+
+
+@pytest.fixture
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A folder to which nothing in `tmp_path` can be linked."""
+    if not MEMORY.is_dir() or MEMORY.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="labwire-test-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def small_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(line, check=False, capture_output=True).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(autouse=True)
