@@ -250,7 +250,10 @@ SAMPLES = {
         "patient": "Jo Doe (P1)",
     },
     "uploads_waiting": {
-        **{"count": 3, "hours": "24", "days": "7", "link": "http://x"},
+        "count": 3,
+        "hours": "24",
+        "days": "7",
+        "link": "http://x",
         "uploads": [{"number": 12, "received_kb": 100, "size_kb": 512}],
     },
     "devices_silent": {"count": 1, "link": "http://x", "devices": [{"device_id": "DEV001", "minutes": 45}]},
