@@ -99,7 +99,11 @@ def _read_csv(text: str, parsed: ParsedCatalogue) -> None:
     """One row per reference range. Later rows of a test repeat its code, and leave the rest empty or the same."""
     separator = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header = reader.fieldnames or []
+    try:
+        header = reader.fieldnames or []
+    except csv.Error:
+        parsed.problems.append(Problem("line 1", "header", "is not readable as CSV"))
+        return
     unknown = [name for name in header if name not in COLUMNS]
     if unknown or "code" not in header or len(header) != len(set(header)):
         message = f"the columns are some of {', '.join(COLUMNS)}, each once, code among them"

@@ -137,6 +137,11 @@ def test_a_code_twice_is_refused() -> None:
     assert found == [Problem("tests[1]", "code", "occurs already at tests[0]")]
 
 
+def test_a_header_that_is_no_csv_is_a_problem_of_its_line() -> None:
+    [problem] = parse_catalogue(b'"code', "csv").problems
+    assert (problem.place, problem.field) == ("line 1", "header")
+
+
 @given(st.binary(max_size=300), st.sampled_from(["json", "csv"]))
 def test_no_file_crashes_the_reading(content: bytes, format_: Any) -> None:
     parse_catalogue(content, format_)
