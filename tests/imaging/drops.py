@@ -2,6 +2,7 @@
 
 import io
 import os
+import traceback
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,6 +87,9 @@ def in_processes(*works: Callable[[], Any]) -> list[int]:
                 backends._s3.cache_clear()
                 work()
                 os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                raise
             finally:
                 os._exit(1)
         children.append(child)

@@ -186,6 +186,24 @@ def test_two_moves_at_once_in_opposite_directions_lose_nothing(both: Clinic) -> 
     assert [objects(both, backend) for backend in THERE] == [0, 3]
 
 
+def test_a_copy_that_another_move_took_for_a_leftover_is_left_for_the_next_run(
+    both: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    def taken_away(storage: Any, key: str) -> Any:
+        if storage.name == "s3" and not taken:
+            taken.append(key)
+            storage.remove(key)
+        return content_of(storage, key)
+
+    monkeypatch.setattr(relocating, "content_of", taken_away)
+    assert set(move(*THERE).split(", ")) == {"moved 2", "changed meanwhile 1"}
+    assert sorted(sound(both)) == ["filesystem", "s3", "s3"]
+    assert move(*THERE) == "moved 1"
+    assert sound(both) == ["s3"] * 3
+
+
 def test_what_lies_at_s3_without_an_image_is_taken_in_there_and_what_is_gone_is_missing(
     both: Clinic, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
