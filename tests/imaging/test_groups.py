@@ -1,11 +1,14 @@
 """Images that come together are stored together, and each as if it had come alone."""
 
+import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from models.imaging import intake as module
 from models.imaging.files import sync_file
@@ -15,6 +18,7 @@ from models.imaging.rules import NotLetInError
 from models.imaging.stores.writing_groups import finish_group
 from models.kernel.audit import SYSTEM
 from models.kernel.errors import RetryableError
+from models.kernel.tenancy import tenant_session
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for_new
 from tasks.clients.storage.spool import spool_of
@@ -147,3 +151,20 @@ def test_the_first_images_of_an_ordered_study_come_at_once_in_several_series(cli
     assert all(isinstance(one, Stored) for one in results)
     assert clinic.rows("SELECT image_count, series_count FROM radiology_study") == [(24, 3)]
     assert clinic.rows("SELECT state, version FROM radiology_order") == [("performed", 2)]
+
+
+def test_a_study_is_given_to_its_order_only_after_its_series_was_counted(clinic: Clinic) -> None:
+    """Whoever counts an image holds the series and asks for the study: the other way round two would wait for ever."""
+    clinic.stow(ct(1, AccessionNumber="A7"))
+    clinic.order(clinic.patient(), accession_number="A7")
+    taking = threading.Thread(target=take_all, args=(clinic, Breaking("north"), [ct(2, AccessionNumber="A7")]))
+    with tenant_session(clinic.tenant_id) as counting:
+        counting.execute(text("SELECT FROM radiology_series FOR NO KEY UPDATE"))
+        taking.start()
+        deadline = time.monotonic() + 20
+        while not clinic.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        counting.execute(text("SELECT FROM radiology_study FOR NO KEY UPDATE NOWAIT"))
+    taking.join(20)
+    assert clinic.rows("SELECT image_count, radiology_order_id IS NOT NULL FROM radiology_study") == [(2, True)]
