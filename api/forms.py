@@ -54,5 +54,14 @@ def text(form: FormData, name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def whole_number(text: object, *, field: str) -> int | None:
+    """A number in an address; None when there is none; InvalidError naming the field when it is something else."""
+    if text in (None, ""):
+        return None
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    raise InvalidError("is not a number", field=field)
+
+
 def _is_list(annotation: Any) -> bool:
     return get_origin(annotation) is list or any(get_origin(part) is list for part in get_args(annotation))

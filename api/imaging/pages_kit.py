@@ -1,6 +1,6 @@
-"""What the pages about images share: who may see them, how they are shown, and patients to choose from."""
+"""What the pages about images share: who may see them, and how they are shown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -12,12 +12,10 @@ from api.deps import Caller, page
 from api.imaging import words as imaging
 from api.imaging.access import TECHNICIAN
 from api.instruments import words
-from api.instruments.pages_kit import REFUSALS, Refusal, complaints, whole_number
+from api.instruments.pages_kit import REFUSALS, Refusal, complaints
 from api.render import render
 from models.people.roles import RADIOLOGY
-from models.people.stores.patients import get_patient, search_patients
-from models.people.stores.reads import note_read
-from models.people.tables import Patient, User
+from models.people.tables import User
 
 __all__ = [
     "REFUSALS",
@@ -26,12 +24,9 @@ __all__ = [
     "Refusal",
     "Reviewer",
     "Technician",
-    "chosen_patient",
     "complaints",
-    "found_patients",
     "names_of",
     "show",
-    "whole_number",
 ]
 
 Looker = Annotated[Caller, Depends(page(*RADIOLOGY))]
@@ -40,7 +35,6 @@ Technician = Annotated[Caller, Depends(page(TECHNICIAN))]
 """Who uploads and assigns."""
 Reviewer = Annotated[Caller, Depends(page("doctor"))]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=100_000)]
-MOST_FOUND, SHORTEST_SEARCH = 8, 2
 
 
 def show(
@@ -48,25 +42,6 @@ def show(
 ) -> HTMLResponse:
     """A page of this area; templates see `words` and `imaging` beside what every page has."""
     return render(request, f"imaging/{template}", caller, status, words=words, imaging=imaging, **(context or {}))
-
-
-def found_patients(session: Session, caller: Caller, wanted: str) -> tuple[Sequence[Patient], int]:
-    """The first patients a text fits, and how many there are; that they were shown is noted."""
-    if len(wanted.strip()) < SHORTEST_SEARCH:
-        return [], 0
-    found = search_patients(session, caller.tenant_id, wanted, size=MOST_FOUND)
-    note_read(session, caller.tenant_id, caller.actor, [one.id for one in found.patients])
-    return found.patients, found.total
-
-
-def chosen_patient(session: Session, caller: Caller, patient_id: str) -> Patient | None:
-    """The patient of a form; that they were shown is noted."""
-    number = whole_number(patient_id, field="patient_id")
-    if number is None:
-        return None
-    patient = get_patient(session, caller.tenant_id, number)
-    note_read(session, caller.tenant_id, caller.actor, [patient.id])
-    return patient
 
 
 def names_of(session: Session, tenant_id: int, user_ids: Iterable[int | None]) -> dict[int, str]:

@@ -9,8 +9,9 @@ from starlette.datastructures import FormData
 
 from api.deps import Caller, tenant_work
 from api.forms import Form, fill, text, texts
-from api.imaging.pages_kit import REFUSALS, Looker, Refusal, chosen_patient, complaints, found_patients, show
+from api.imaging.pages_kit import REFUSALS, Looker, Refusal, complaints, show
 from api.imaging.words import MODALITIES
+from api.people.choosing import chosen_patient, found_patients, show_found
 from api.render import redirect
 from models.imaging.schemas import OrderIn
 from models.imaging.stores.orders import create_order
@@ -32,11 +33,8 @@ def show_radiology_order_form(
 
 @router.post("/patients")
 def find_radiology_patients(request: Request, caller: Looker, form: Form) -> Response:
-    """The patients a text fits, to choose from; in the body, so that no name is in an address. The reading is noted."""
-    with tenant_work(caller) as session:
-        found, total = found_patients(session, caller, text(form, "patient_text"))
-    context = {"found": found, "total": total, "chosen": text(form, "patient_id"), "asked": text(form, "patient_text")}
-    return show(request, "_patients.html", caller, context=context)
+    """The patients a text fits, to choose from. The reading is noted."""
+    return show_found(request, caller, form)
 
 
 @router.post("")

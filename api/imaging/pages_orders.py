@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api.deps import Caller, tenant_work
-from api.imaging.pages_kit import Looker, show, whole_number
+from api.forms import whole_number
+from api.imaging.pages_kit import Looker, show
 from models.imaging.stores.orders import STATES, OrderFilter, OrderRow, count_orders, list_orders
 from models.kernel.errors import InvalidError
 from models.people.stores.patients import find_by_code

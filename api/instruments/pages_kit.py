@@ -42,15 +42,6 @@ def is_fragment(request: Request) -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def whole_number(text: object, *, field: str) -> int | None:
-    """A number in an address; None when there is none; InvalidError naming the field when it is something else."""
-    if text in (None, ""):
-        return None
-    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19:
-        return int(text)
-    raise InvalidError("is not a number", field=field)
-
-
 def is_stale(error: Refusal | None) -> bool:
     """Whether the record was changed by somebody else since the form was opened."""
     return isinstance(error, ConflictError) and error.field == "version"

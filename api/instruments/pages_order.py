@@ -1,17 +1,17 @@
 """Ordering a test or a panel for a patient who is searched for by code or name."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from api.deps import Caller, tenant_work
 from api.forms import Form, text, texts
-from api.instruments.pages_kit import REFUSALS, Orderer, Refusal, complaints, show, whole_number
+from api.instruments.pages_kit import REFUSALS, Orderer, Refusal, complaints, show
 from api.instruments.worklist_view import View
+from api.people.choosing import chosen_patient, found_patients, show_found
 from api.render import redirect
 from api.runs import start_sending
 from models.instruments.inputs import OrderInput
@@ -20,12 +20,7 @@ from models.instruments.stores.orders import order_many
 from models.kernel.errors import ConflictError
 from models.kernel.fields import Id
 from models.kernel.idempotency import once
-from models.people.stores.patients import get_patient, search_patients
-from models.people.stores.reads import note_read
-from models.people.tables import Patient
 
-MOST_FOUND = 8
-SHORTEST_SEARCH = 2
 router = APIRouter(prefix="/assignments/new")
 
 
@@ -37,11 +32,8 @@ def show_order_form(request: Request, caller: Orderer, patient: Annotated[Id | N
 
 @router.post("/patients")
 def find_patients(request: Request, caller: Orderer, form: Form) -> Response:
-    """The patients a text fits, to choose from; in the body, so that no name is in an address. The reading is noted."""
-    with tenant_work(caller) as session:
-        found, total = _found(session, caller, text(form, "patient_text"))
-    context = {"found": found, "total": total, "chosen": text(form, "patient_id"), "asked": text(form, "patient_text")}
-    return show(request, "_patients.html", caller, context=context)
+    """The patients a text fits, to choose from. The reading is noted."""
+    return show_found(request, caller, form)
 
 
 @router.post("")
@@ -96,8 +88,8 @@ def _form(request: Request, caller: Caller, values: Mapping[str, str], error: Re
     status, errors = complaints(error)
     with tenant_work(caller) as session:
         choices = load_choices(session, caller.tenant_id, offered_only=True)
-        found, total = _found(session, caller, values.get("patient_text", ""))
-        chosen = _chosen(session, caller, values.get("patient_id", ""))
+        found, total = found_patients(session, caller, values.get("patient_text", ""))
+        chosen = chosen_patient(session, caller, values.get("patient_id", ""))
     context = {
         "choices": choices,
         "values": dict(values),
@@ -109,23 +101,6 @@ def _form(request: Request, caller: Caller, values: Mapping[str, str], error: Re
         "chosen": values.get("patient_id", ""),
     }
     return show(request, "order.html", caller, status=status, context=context)
-
-
-def _found(session: Session, caller: Caller, wanted: str) -> tuple[Sequence[Patient], int]:
-    if len(wanted.strip()) < SHORTEST_SEARCH:
-        return [], 0
-    found = search_patients(session, caller.tenant_id, wanted, size=MOST_FOUND)
-    note_read(session, caller.tenant_id, caller.actor, [one.id for one in found.patients])
-    return found.patients, found.total
-
-
-def _chosen(session: Session, caller: Caller, patient_id: str) -> Patient | None:
-    number = whole_number(patient_id, field="patient_id")
-    if number is None:
-        return None
-    patient = get_patient(session, caller.tenant_id, number)
-    note_read(session, caller.tenant_id, caller.actor, [patient.id])
-    return patient
 
 
 def _beside(errors: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.deps import Caller, note_foreign, tenant_work
-from api.forms import Form, text
+from api.forms import Form, text, whole_number
 from api.instruments.deeds import Situation, problem_of
-from api.instruments.pages_kit import Verifier, show, whole_number
+from api.instruments.pages_kit import Verifier, show
 from api.runs import start_delivering
 from models.instruments.catalogue_tables import TestDefinition
 from models.instruments.inputs import ReleaseManyInput, SeenAssignment, VerifyManyInput, WorklistFilter

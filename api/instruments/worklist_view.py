@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData, QueryParams
 
-from api.instruments.pages_kit import whole_number
+from api.forms import whole_number
 from models.instruments.inputs import WorklistFilter
 from models.instruments.rules import PRIORITIES, Status, reasons_not_to_send
 from models.instruments.stores.worklist import WorklistRow, count_by_state, load_worklist

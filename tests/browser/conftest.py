@@ -2,19 +2,13 @@
 
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Error, sync_playwright
 
-from api.app import create_app
 from deployments.simulators.instrument import SimulatedInstrument
-from models.kernel.settings import settings
-from tests.browser.people import Site
+from tests.browser.people import Site, pages_served
 from tests.conftest import Database
 from tests.instruments.helpers import make_lab
 from tests.instruments.world import SETTINGS, World
@@ -56,18 +50,10 @@ def world(database: Database) -> Iterator[World]:
 @pytest.fixture
 def site(world: World, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """The pages of that laboratory at an address of their own."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        port = listening.getsockname()[1]
-        monkeypatch.setenv("LABWIRE_API_PORT", str(port))
-        settings.cache_clear()
-        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        made = Site(world, chromium, f"http://127.0.0.1:{port}")
+    with pages_served(monkeypatch) as address:
+        made = Site(world, chromium, address)
         try:
             yield made
         finally:
             made.close()
-            server.should_exit = True
-            thread.join(10)
     assert made.complaints == []

@@ -1,12 +1,18 @@
 """People at their browsers, and the runs a worker would do between two clicks."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
+import pytest
+import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
+from api.app import create_app
+from models.kernel.settings import settings
 from tests.api.helpers import PASSWORD, make_user
 from tests.instruments.world import World
 
@@ -14,6 +20,23 @@ WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 EXPECTED_NOISE = ("status of 409", "status of 422")
 """Chromium notes every refused form on its console."""
+
+
+@contextmanager
+def pages_served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A real server with all pages, at an address of its own that the settings know."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port = listening.getsockname()[1]
+        monkeypatch.setenv("LABWIRE_API_PORT", str(port))
+        settings.cache_clear()
+        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 class Windows:

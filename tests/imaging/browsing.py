@@ -1,18 +1,13 @@
 """Pages about images in Chromium: a real server at an address of its own, and people of the clinic before it."""
 
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page
 
-from api.app import create_app
-from models.kernel.settings import settings
 from tests.api.helpers import PASSWORD, make_user
-from tests.browser.people import Windows
+from tests.browser.people import Windows, pages_served
 from tests.imaging.conftest import Clinic
 
 
@@ -33,17 +28,9 @@ class Desks(Windows):
 @contextmanager
 def desks_of(clinic: Clinic, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desks]:
     """The pages of that clinic at an address of their own."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        port = listening.getsockname()[1]
-        monkeypatch.setenv("LABWIRE_API_PORT", str(port))
-        settings.cache_clear()
-        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        made = Desks(clinic, browser, f"http://127.0.0.1:{port}")
+    with pages_served(monkeypatch) as address:
+        made = Desks(clinic, browser, address)
         try:
             yield made
         finally:
             made.close()
-            server.should_exit = True
-            thread.join(10)
