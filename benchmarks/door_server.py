@@ -12,12 +12,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.app import create_app
 from api.vitals import doors, writer
+from deployments.launcher.accepting import SharingServer
 from deployments.launcher.garbage import collect_rarely
 from models.kernel.logs import configure_logs
 from models.vitals.stores.admission import Outcome, Request
 
 
-class Server(uvicorn.Server):
+class Server(SharingServer):
     """Says when it accepts connections: an answer would say so of one of the processes that share a socket."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from fastapi import Request
@@ -21,7 +21,8 @@ from api.deps import (
 from api.imaging.access import TECHNICIAN
 from api.imaging.answers import UploadAnswer
 from api.imaging.receiving import IN_MEMORY, Entrance, in_thread
-from models.imaging.offers import offer_of
+from models.imaging.intake import Stored
+from models.imaging.offers import Offer, offer_of
 from models.imaging.rules import NotLetInError
 from models.imaging.stores import uploads
 from models.imaging.tables import ImageUpload
@@ -53,7 +54,7 @@ class _EndedError(Exception):
 
 
 class Resuming:
-    """One request with a part: a small one is one call of a thread, of a large one each MB is."""
+    """One request with a part: a small one is one call of a thread and one transaction, of a large one each MB is."""
 
     def __init__(self, caller: Caller | None, upload_id: int) -> None:
         self._upload_id = upload_id
@@ -76,7 +77,7 @@ class Resuming:
         self._offset = offset
         try:
             await self._add_all(stream)
-            return await in_thread(self._finish)
+            return await in_thread(self._finish_small if self._file is None else self._finish)
         except _EndedError as ended:
             return ended.answer
 
@@ -94,11 +95,19 @@ class Resuming:
     def _be(self, caller: Caller) -> None:
         self._caller, self._entrance = caller, Entrance(caller, "sync")
 
+    @contextmanager
+    def _work(self) -> Iterator[Session]:
+        """A transaction of the caller's tenant."""
+        with tenant_work(self._caller) as session:
+            yield session
+
     def retry(self) -> UploadAnswer:
         """Take in again what is held; called in a thread. What was stored meanwhile is told so."""
         try:
             with self._held:
-                return self._take(self._open("held"))
+                with self._work() as session:
+                    file = self._opened(session, "held")
+                return self._take(file)
         except _EndedError as ended:
             return ended.answer
 
@@ -106,42 +115,50 @@ class Resuming:
         """What came so far goes to the file; InvalidError for more than was declared."""
         if self._is_refused:
             raise UnreadableError("the request was refused", field="body")
-        self._is_refused = self._file is None
-        file = self._file or self._open("declared")
-        self._is_refused = False
-        waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
-        data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-        if self._offset > file.size:
-            raise OffsetError(file.size)
-        if self._offset + len(data) > self._upload.file_size:
-            raise InvalidError("more bytes than were declared", field="file_size")
-        file.write(data, self._offset)
-        if len(data) == self._upload.file_size:  # the whole file at once: it need not be read again
-            self._digest = hashlib.sha256(data).hexdigest()
-        self._offset += len(data)
-        return file
+        if self._file is None:
+            self._is_refused = True
+            with self._work() as session:
+                self._opened(session, "declared")
+            self._is_refused = False
+        return self._add()
 
     def _finish(self) -> UploadAnswer:
         with self._held:
             file = self._write()
             file.sync()
-            return self._take(file) if file.size >= self._upload.file_size else self._noted(file)
+            if file.size >= self._upload.file_size:
+                return self._take(file)
+            with tenant_session(self._caller.tenant_id) as session:
+                return self._noted(session, file)
+
+    def _finish_small(self) -> UploadAnswer:
+        """The same where nothing was written yet: whose it is, its bytes and its rows in one transaction."""
+        with self._held:
+            try:
+                with self._work() as session:
+                    self._opened(session, "declared")
+                    file = self._add()
+                    file.sync()
+                    if file.size < self._upload.file_size:
+                        return self._noted(session, file)
+                    stored, committed = self._entrance.intake.take_within(Pipeline(session), self._offer(file))
+            except NotLetInError as error:
+                return self._kept_out(file, error)
+            committed()
+            return self._told(stored)
 
     def _keep(self) -> None:
         with self._held:
             try:
                 file = self._write()
                 file.sync()
-                self._noted(file)
+                with tenant_session(self._caller.tenant_id) as session:
+                    self._noted(session, file)
             except (LabwireError, _EndedError):
                 return  # what broke the request has been told
 
-    def _open(self, state: str) -> Growing:
-        """Make the file this request's alone, then see what the upload is; one that has ended needs no file."""
-        with tenant_work(self._caller) as session:
-            return self._opened(session, state)
-
     def _opened(self, session: Session, state: str) -> Growing:
+        """Make the file this request's alone, then see what the upload is; one that has ended needs no file."""
         self._file = file = self._held.enter_context(self._entrance.spool.opened(self._upload_id))
         try:
             self._upload = uploads.read_upload(Pipeline(session), self._caller.tenant_id, self._upload_id)
@@ -156,30 +173,61 @@ class Resuming:
             raise ConflictError(f"upload {self._upload_id} is {self._upload.state}")
         return file
 
-    def _noted(self, file: Growing) -> UploadAnswer:
+    def _add(self) -> Growing:
+        file = self._file
+        if file is None:
+            raise AssertionError("opened before")
+        waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
+        data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        if self._offset > file.size:
+            raise OffsetError(file.size)
+        if self._offset + len(data) > self._upload.file_size:
+            raise InvalidError("more bytes than were declared", field="file_size")
+        file.write(data, self._offset)
+        if len(data) == self._upload.file_size:  # the whole file at once: it need not be read again
+            self._digest = hashlib.sha256(data).hexdigest()
+        self._offset += len(data)
+        return file
+
+    def _noted(self, session: Session, file: Growing) -> UploadAnswer:
         received = file.size
-        with tenant_session(self._caller.tenant_id) as session:
-            uploads.note_progress(session, self._caller.tenant_id, self._upload_id, received)
+        uploads.note_progress(session, self._caller.tenant_id, self._upload_id, received)
         return UploadAnswer.of(self._upload).model_copy(update={"received_bytes": received})
 
+    def _offer(self, file: Growing) -> Offer:
+        return replace(offer_of(self._upload, file.path), digest=self._digest)
+
     def _take(self, file: Growing) -> UploadAnswer:
-        upload = self._upload
         try:
-            stored = self._entrance.intake.take(replace(offer_of(upload, file.path), digest=self._digest))
+            return self._told(self._entrance.intake.take(self._offer(file)))
         except NotLetInError as error:
-            if error.rule in AGAIN:
-                file.empty()
-                self._noted(file)
-                raise InvalidError("the file's SHA-256 or size is not the declared one", field="checksum") from None
-            with tenant_session(self._caller.tenant_id) as session:
-                held = uploads.hold(session, self._caller.tenant_id, self._caller.actor, upload.id, error.rule)
+            return self._kept_out(file, error)
+
+    def _told(self, stored: Stored) -> UploadAnswer:
+        told = {
+            "state": "stored",
+            "image_id": stored.taken.image_id,
+            "received_bytes": self._upload.file_size,
+        }
+        return UploadAnswer.of(self._upload).model_copy(update=told)
+
+    def _kept_out(self, file: Growing, error: NotLetInError) -> UploadAnswer:
+        """Held with the rule; InvalidError where the way did the damage: the sender begins again."""
+        with tenant_session(self._caller.tenant_id) as session:
+            if error.rule not in AGAIN:
+                held = uploads.hold(session, self._caller.tenant_id, self._caller.actor, self._upload.id, error.rule)
                 return UploadAnswer.of(held)
-        told = {"state": "stored", "image_id": stored.taken.image_id, "received_bytes": upload.file_size}
-        return UploadAnswer.of(upload).model_copy(update=told)
+            file.empty()
+            self._noted(session, file)
+        raise InvalidError("the file's SHA-256 or size is not the declared one", field="checksum")
+
+
+class _NotAllowedError(Exception):
+    """The bearer is known, and may not send images."""
 
 
 class ResumingByToken(Resuming):
-    """The same for a program: who it is and what the upload is are asked in one transaction."""
+    """The same for a program: who it is is asked in the transaction of its upload."""
 
     def __init__(self, request: Request, upload_id: int, token: str) -> None:
         super().__init__(None, upload_id)
@@ -190,15 +238,18 @@ class ResumingByToken(Resuming):
         """Known once something was received."""
         return self._caller
 
-    def _open(self, state: str) -> Growing:
+    @contextmanager
+    def _work(self) -> Iterator[Session]:
         try:
             with group_session() as session:
                 caller = known_by_token(self._request, session, self._token)
                 self._be(caller)
-                if is_allowed(caller, (TECHNICIAN,), WRITE):
-                    return self._opened(session, state)
+                if not is_allowed(caller, (TECHNICIAN,), WRITE):
+                    raise _NotAllowedError
+                yield session
         except NotFoundError:
             note_foreign(self._caller, "image_upload", self._upload_id)
             raise
-        note_refusal(self._request, caller)
-        raise refusal(caller, (TECHNICIAN,), WRITE)
+        except _NotAllowedError:
+            note_refusal(self._request, caller)
+            raise refusal(caller, (TECHNICIAN,), WRITE) from None

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -72,13 +73,16 @@ def files(hub: Hub) -> list[Outcome]:
         (inbox / "DEV001_torn.json").write_text('{"device_id": "DEV001", "timest')
         time.sleep(SETTLED_SECONDS)
         run = hub.run_deployment("ingest-vitals-files/ingest-vitals-files", tenant="lagoon")
-        _until(lambda: not list(inbox.glob("*.json")), "the inbox to be empty")
-        archived = list((base / "archive" / "lagoon").rglob("*.json"))
-        reasons = list((base / "quarantine").rglob("*.reason.txt"))
-        if (len(archived), len(reasons)) != (2, 1):
-            raise ScenarioError(f"{len(archived)} files archived, {len(reasons)} in quarantine")
+        # The minute's own run may have claimed the files before ours: then ours has nothing to do, and that one ends later.
+        _until(lambda: _ends(base) == (2, 1), "2 files in the archive and 1 in quarantine")
         said |= {"outcome": "2 archived, 1 in quarantine with its reason", "link": hub.run_link(run)}
     return steps.rows
+
+
+def _ends(base: Path) -> tuple[int, int]:
+    """How many files came to the archive, how many reasons to quarantine."""
+    archived, reasons = (base / "archive" / "lagoon").rglob("*.json"), (base / "quarantine").rglob("*.reason.txt")
+    return len(list(archived)), len(list(reasons))
 
 
 def _until(is_so: Callable[[], bool], what: str) -> None:

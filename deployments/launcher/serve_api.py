@@ -11,6 +11,7 @@ from importlib import import_module
 import uvicorn
 from prometheus_client import values
 
+from deployments.launcher.accepting import SharingServer
 from deployments.launcher.garbage import collect_rarely
 from models.kernel.logs import configure_logs
 
@@ -42,7 +43,7 @@ def serve(descriptor: int, name: str) -> None:
         proxy_headers=False,  # LABWIRE_TRUSTED_PROXIES says whom to believe
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[sock])
+    SharingServer(config).run(sockets=[sock])
 
 
 if __name__ == "__main__":

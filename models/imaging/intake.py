@@ -22,6 +22,7 @@ from models.imaging.stores.writing_groups import Member, finish_group, insert_gr
 from models.imaging.uids import derived_uid
 from models.kernel.audit import Actor
 from models.kernel.errors import HeldError
+from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import tenant_pipeline, tenant_session
 
 
@@ -98,6 +99,18 @@ class Intake:
                 results[index] = _stored(one.new, taken)
         return [results[index] for index in range(len(offers))]
 
+    def take_within(self, pipeline: Pipeline, offer: Offer) -> tuple[Stored, Callable[[], None]]:
+        """The same as `take` in a running transaction of the tenant; once it is committed, call what comes with it.
+
+        It removes the file that was offered: until then only the transaction's rows know of the image.
+        """
+        ready = self._prepare(offer)
+        try:
+            return _stored(ready.new, self._write_in(pipeline, ready)), ready.forget
+        except Exception:
+            ready.forget_wrapped(offer.path)
+            raise
+
     def hold(self, offer: Offer, error: NotLetInError, keep_as: Callable[[int], None]) -> int:
         """Keep what a rule keeps out, with the rule, for a person: the upload's number.
 
@@ -160,13 +173,15 @@ class Intake:
         return keep(self._storage, each, one.files[each.key], mime_type)
 
     def _write(self, one: _Ready) -> Taken:
+        with tenant_pipeline(self._tenant_id) as pipeline:
+            return self._write_in(pipeline, one)
+
+    def _write_in(self, pipeline: Pipeline, one: _Ready) -> Taken:
         def put(each: Bytes) -> str:
             return self._put(one, each)
 
         try:
-            with tenant_pipeline(self._tenant_id) as pipeline:
-                writing = Writing(pipeline, self._tenant_id, self._actor, self._storage.name, put)
-                return write_image(writing, one.new)
+            return write_image(Writing(pipeline, self._tenant_id, self._actor, self._storage.name, put), one.new)
         except NotLetInError as error:
             raise NotLetInError(error.rule, one.new.found) from None
 

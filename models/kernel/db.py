@@ -1,10 +1,13 @@
 """The declarative base, column types and engines of the hub's PostgreSQL database."""
 
+import math
+import time
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import psycopg2
 from sqlalchemy import (
     BigInteger,
     Engine,
@@ -16,11 +19,13 @@ from sqlalchemy import (
     Numeric,
     Text,
     create_engine,
+    event,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.kernel.errors import ConfigError
 from models.kernel.settings import settings
@@ -28,6 +33,8 @@ from models.kernel.settings import settings
 DRIVER = "postgresql+psycopg2"
 OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan"
 """What is prepared (models.kernel.pipeline) is planned once: PostgreSQL would plan again what reads partitions."""
+RESTED_SECONDS = 1.0
+"""A connection that was used a moment ago is not asked whether it still works: that is a round trip for each use."""
 
 
 class Base(DeclarativeBase):
@@ -83,14 +90,33 @@ def driver_url(url: str) -> URL:
 def engine() -> Engine:
     """The application role's engine; one per process, its pool opened on first use."""
     config = settings()
-    return create_engine(
+    made = create_engine(
         driver_url(config.required("database_url")),
         pool_size=config.database_pool_size,
         max_overflow=config.database_pool_size,
-        pool_pre_ping=True,
         hide_parameters=True,  # they are patient data, and errors end in logs
         connect_args={"application_name": "labwire", "connect_timeout": 5, "options": OPTIONS},
     )
+    _ask_after_rest(made)
+    return made
+
+
+def _ask_after_rest(made: Engine) -> None:
+    """See, of a connection that rested, that it still works; where it does not, all that rest are made anew."""
+
+    def rests(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    def ask(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        if time.monotonic() - record.info.get("rests_since", math.inf) < RESTED_SECONDS:
+            return
+        try:
+            made.dialect.do_ping(connection)
+        except psycopg2.Error:
+            raise InvalidatePoolError from None
+
+    event.listen(made, "checkin", rests)
+    event.listen(made, "checkout", ask)
 
 
 @lru_cache(maxsize=1)
