@@ -73,7 +73,7 @@ def files(hub: Hub) -> list[Outcome]:
         (inbox / "DEV001_torn.json").write_text('{"device_id": "DEV001", "timest')
         time.sleep(SETTLED_SECONDS)
         run = hub.run_deployment("ingest-vitals-files/ingest-vitals-files", tenant="lagoon")
-        # The minute's own run may have claimed the files before ours: then ours has nothing to do, and that one ends later.
+        # The minute's own run may have claimed the files first: then ours has nothing to do, and that one ends later.
         _until(lambda: _ends(base) == (2, 1), "2 files in the archive and 1 in quarantine")
         said |= {"outcome": "2 archived, 1 in quarantine with its reason", "link": hub.run_link(run)}
     return steps.rows
