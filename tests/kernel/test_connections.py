@@ -36,7 +36,8 @@ def test_a_cut_connection_that_rested_is_made_anew(database: Database, monkeypat
 
 def test_one_in_use_is_not_asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "RESTED_SECONDS", 60.0)
-    pid, asked = _pid(), []
+    pid = _pid()
+    asked: list[object] = []
     dialect = db.engine().dialect
     monkeypatch.setattr(dialect, "do_ping", asked.append)
     assert _pid() == pid

@@ -6,12 +6,13 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import uvicorn
 
-from deployments.launcher.accepting import SharingServer
+from deployments.launcher.accepting import REST_SECONDS, SharingServer
 
 pytestmark = pytest.mark.contract
 
@@ -67,6 +68,19 @@ def test_connections_that_come_at_once_are_shared(listening: socket.socket) -> N
     assert sorted(_shares(listening, uvicorn.Server, 4, 2)) == [0, 4]  # whoever wakes first has them all
     assert _shares(listening, SharingServer, 4, 2) == [2, 2]
     assert min(_shares(listening, SharingServer, 16, 2)) >= 6
+
+
+def test_between_two_turns_another_process_has_time(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[float] = []
+    accept = SharingServer._accept
+
+    async def noting(self: SharingServer, listening: socket.socket) -> None:
+        await accept(self, listening)
+        moments.append(time.monotonic())
+
+    monkeypatch.setattr(SharingServer, "_accept", noting)
+    _shares(listening, SharingServer, 4, 1)
+    assert all(later - earlier >= 0.9 * REST_SECONDS for earlier, later in pairwise(moments))
 
 
 def test_a_crowd_does_not_wait(listening: socket.socket) -> None:
