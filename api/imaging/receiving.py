@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from api.deps import Caller
+from models.imaging.files import sync_file
 from models.imaging.intake import Intake, Stored
 from models.imaging.offers import Offer
 from models.imaging.rules import HELD_RULES, NotLetInError
@@ -20,7 +21,7 @@ from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
 from models.kernel.settings import settings
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for_new
-from tasks.clients.storage.spool import Spool, disk_errors, spool_of
+from tasks.clients.storage.spool import Spool, begin_sync, disk_errors, spool_of
 
 IN_MEMORY = 1024 * 1024
 """Bytes of a file that wait before they are written: a smaller one costs one call of a thread in all."""
@@ -115,15 +116,17 @@ class Incoming:
             await in_thread(self._write)
 
     def complete(self) -> tuple[Path, str]:
-        """Where the file lies, durably, and its SHA-256; called in a thread."""
+        """Where the file lies, and its SHA-256; called in a thread. `sync` makes it durable."""
         path = self._write()
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            with disk_errors():
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with path.open("rb") as opened:
+            begin_sync(opened.fileno())
         return path, self._digest.hexdigest()
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        if self._path is not None:
+            with disk_errors():
+                sync_file(self._path)
 
     def drop(self) -> None:
         """Leave nothing of it."""
@@ -164,7 +167,7 @@ class Entrance:
     def take_many(self, several: Sequence[Incoming], offer: Callable[[Path, str], Offer]) -> list[Stored | Exception]:
         """The same of several: what became of each, or its error, in their order."""
         try:
-            offers = [offer(*incoming.complete()) for incoming in several]
+            offers = [replace(offer(*incoming.complete()), settle=incoming.sync) for incoming in several]
             results = self.intake.take_many(offers)
             for made, result in zip(offers, results, strict=True):
                 if isinstance(result, NotLetInError) and result.rule in HELD_RULES:

@@ -125,9 +125,10 @@ class Resuming:
     def _finish(self) -> UploadAnswer:
         with self._held:
             file = self._write()
-            file.sync()
             if file.size >= self._upload.file_size:
+                file.begin_sync()
                 return self._take(file)
+            file.sync()
             with tenant_session(self._caller.tenant_id) as session:
                 return self._noted(session, file)
 
@@ -138,9 +139,10 @@ class Resuming:
                 with self._work() as session:
                     self._opened(session, "declared")
                     file = self._add()
-                    file.sync()
                     if file.size < self._upload.file_size:
+                        file.sync()
                         return self._noted(session, file)
+                    file.begin_sync()
                     stored, committed = self._entrance.intake.take_within(Pipeline(session), self._offer(file))
             except NotLetInError as error:
                 return self._kept_out(file, error)
@@ -195,7 +197,7 @@ class Resuming:
         return UploadAnswer.of(self._upload).model_copy(update={"received_bytes": received})
 
     def _offer(self, file: Growing) -> Offer:
-        return replace(offer_of(self._upload, file.path), digest=self._digest)
+        return replace(offer_of(self._upload, file.path), digest=self._digest, settle=file.sync)
 
     def _take(self, file: Growing) -> UploadAnswer:
         try:
@@ -213,6 +215,7 @@ class Resuming:
 
     def _kept_out(self, file: Growing, error: NotLetInError) -> UploadAnswer:
         """Held with the rule; InvalidError where the way did the damage: the sender begins again."""
+        file.sync()
         with tenant_session(self._caller.tenant_id) as session:
             if error.rule not in AGAIN:
                 held = uploads.hold(session, self._caller.tenant_id, self._caller.actor, self._upload.id, error.rule)

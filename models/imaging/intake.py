@@ -45,6 +45,7 @@ class _Ready:
 
     new: NewImage
     files: Mapping[str, Path]
+    settle: Callable[[], None] | None
 
     def forget(self) -> None:
         """It is stored: the files have other names by now."""
@@ -116,6 +117,8 @@ class Intake:
 
         `keep_as` makes the file the one of that number, within the transaction.
         """
+        if offer.settle is not None:
+            offer.settle()
         digest, size = offer.digest or sha256_of(offer.path), offer.path.stat().st_size
         found, declared = error.found, offer.declared
         unknown = derived_uid(self._tenant_id, "held", digest)
@@ -157,7 +160,7 @@ class Intake:
         except NotLetInError as error:
             raise NotLetInError(error.rule, found) from None
         original = Bytes(key_of(found, offer.filename), digest, size)
-        return _Ready(_new(offer, found, DICOM, original), {original.key: offer.path})
+        return _Ready(_new(offer, found, DICOM, original), {original.key: offer.path}, offer.settle)
 
     def _prepare_picture(self, offer: Offer, picture: Picture, digest: str, size: int) -> _Ready:
         """The picture as it came, and beside it a Secondary Capture of it for the viewer."""
@@ -166,9 +169,11 @@ class Intake:
         original = Bytes(key_of(found, offer.filename), digest, size)
         wrapped, path, found = pictures.wrap(offer, found)
         new = _new(offer, found, picture.mime_type, original, wrapped)
-        return _Ready(new, {original.key: offer.path, wrapped.key: path})
+        return _Ready(new, {original.key: offer.path, wrapped.key: path}, offer.settle)
 
     def _put(self, one: _Ready, each: Bytes) -> str:
+        if one.settle is not None:
+            one.settle()
         mime_type = one.new.mime_type if each is one.new.original else DICOM
         return keep(self._storage, each, one.files[each.key], mime_type)
 

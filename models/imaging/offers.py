@@ -1,5 +1,6 @@
 """Complete files as they are offered to the intake."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,10 @@ SYNC = "sync"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A complete file at `path`, which is taken over: durable there already, and removed once it is stored.
+    """A complete file at `path`, which is taken over and removed once it is stored.
 
     `checksum` and `size` are what its sender said, `digest` is its SHA-256 where it was computed on the way in.
+    `settle` makes the file durable, where it is not yet: it is called before anything durable refers to the file.
     """
 
     path: Path
@@ -24,6 +26,7 @@ class Offer:
     checksum: str | None = None
     size: int | None = None
     digest: str | None = None
+    settle: Callable[[], None] | None = None
     mime_type: str | None = None
     declared: Declared = field(default_factory=Declared)
     radiology_order_id: int | None = None
