@@ -31,8 +31,11 @@ from models.kernel.errors import ConfigError
 from models.kernel.settings import settings
 
 DRIVER = "postgresql+psycopg2"
-OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan"
-"""What is prepared (models.kernel.pipeline) is planned once: PostgreSQL would plan again what reads partitions."""
+OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan -c lock_timeout=60s"
+"""What is prepared (models.kernel.pipeline) is planned once: PostgreSQL would plan again what reads partitions.
+
+Who waits for another's row is told after a minute to come again, instead of waiting for as long as that one hangs.
+"""
 RESTED_SECONDS = 1.0
 """A connection that was used a moment ago is not asked whether it still works: that is a round trip for each use."""
 

@@ -7,7 +7,9 @@ from sqlalchemy.exc import OperationalError
 
 from models.kernel import db
 from models.kernel.tenancy import registry_session
+from tests.api.helpers import make_user, signed_in
 from tests.conftest import Database
+from tests.factories import make_tenant
 
 pytestmark = pytest.mark.store
 
@@ -56,3 +58,26 @@ def test_one_that_was_cut_in_use_fails_once_and_is_made_anew(
     with pytest.raises(OperationalError):
         _pid()
     assert _pid() != before
+
+
+def test_who_waits_for_a_row_for_too_long_is_told_to_come_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry_session() as session:
+        assert session.scalar(text("SHOW lock_timeout")) == "1min"
+    monkeypatch.setattr(db, "OPTIONS", db.OPTIONS.replace("60s", "200ms"))
+    db.engine().dispose()
+    db.engine.cache_clear()
+    tenant_id = make_tenant("alpha")
+    make_user(tenant_id, "tech@alpha.example", "technician")
+    browser = signed_in("tech@alpha.example")
+    patient = {"code": "P1", "family_name": "Doe", "given_names": "Jo", "sex": "female"}
+    made = browser.post("/api/v1/patients", json=patient)
+    assert made.status_code == 201, made.text
+    with psycopg2.connect(database.superuser_url) as holding, holding.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = '5s'")
+        cursor.execute("SELECT 1 FROM patient FOR UPDATE")
+        changed = patient | {"version": made.json()["version"]}
+        answer = browser.put(f"/api/v1/patients/{made.json()['id']}", json=changed)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True), answer.text
+    holding.close()
