@@ -44,7 +44,7 @@ def build_suite() -> ExpectationSuite:
                 column="missing_in_series",
                 max_value=0,
                 severity=FailureSeverity.WARNING,
-                description="The series is complete: its instance numbers have no gap",
+                description="The series is complete: no number is left out, and it has the images its files tell of",
             ),
             ExpectColumnValuesToBeBetween(
                 column="same_number_in_series",

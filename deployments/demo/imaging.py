@@ -44,7 +44,8 @@ def imaging(hub: Hub) -> list[Outcome]:
         study = doctor.get("/radiology/studies/", radiology_order_id=order["id"])[0]
         with steps.step("viewer", "an address for the doctor") as said:
             address = doctor.get(f"/radiology/studies/{study['id']}/viewer-url/")["viewer_url"]
-            said |= {"outcome": _looked_at(hub, address, examined), "link": address}
+            page, found = viewer_page(hub.api, address, examined.study_uid), _looked_at(hub, address, examined)
+            said |= {"outcome": f"{page}; {found}", "link": address}
         with steps.step("viewer", "revoked") as said:
             _revoke(hub, doctor, study["id"], address, examined)
             said["outcome"] = "the address opens nothing any more"
@@ -124,6 +125,16 @@ def _cut(client: httpx.Client, path: str, part: bytes, *, offset: int, after: in
         time.sleep(0.2)
 
 
+def viewer_page(api: httpx.Client, address: str, study_uid: str) -> str:
+    """The viewer whose page is at the address: OHIF where the hub has it, else the light one; ScenarioError."""
+    has_ohif = api.get("/viewer/").is_success
+    name, mark = ("OHIF", "/viewer/app-config.js") if has_ohif else ("light viewer", f'data-study="{study_uid}"')
+    answer = api.get(address)
+    if not answer.is_success or mark not in answer.text or study_uid not in address:
+        raise ScenarioError(f"the viewer's address is not the page of {name}: {answer.status_code}")
+    return name
+
+
 def _looked_at(hub: Hub, address: str, examined: Examined) -> str:
     """What the viewer does with its address: the list, the series' metadata, one frame; nothing of another study."""
     token = parse_qs(urlsplit(address).query)["token"][0]
@@ -146,5 +157,7 @@ def _revoke(hub: Hub, doctor: Person, study_id: int, address: str, examined: Exa
     answer = hub.api.get(
         f"/dicom-web/studies/{examined.study_uid}/metadata", headers={"Authorization": f"Bearer {token}"}
     )
-    if answer.status_code != 401:
-        raise ScenarioError(f"the revoked address was answered {answer.status_code}")
+    page = hub.api.get(address)
+    is_told = page.status_code == 401 or "/viewer/app-config.js" in page.text  # OHIF's page itself is anybody's
+    if answer.status_code != 401 or not is_told:
+        raise ScenarioError(f"the revoked address was answered {answer.status_code}, its page {page.status_code}")

@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.imaging.completing import describe_new, finish_uploads, remind_and_expire, sweep_spool
+from tasks.imaging.outcomes import publish_rows
 from tasks.runs import named_run, publish_tally
 from tasks.tally import Tally
 
@@ -17,9 +18,10 @@ async def complete_uploads(tenant: str = "") -> State[Tally]:
     Args:
         tenant: slug of a tenant; empty for all
     """
-    tally = await finish_uploads(tenant)
-    tally.merge(await remind_and_expire(tenant))
-    tally.merge(await sweep_spool(tenant))
-    tally.merge(await describe_new(tenant))
-    await publish_tally(tally)
-    return tally.as_state()
+    report = await finish_uploads(tenant)
+    report.merge(await remind_and_expire(tenant))
+    report.merge(await sweep_spool(tenant))
+    report.merge(await describe_new(tenant))
+    await publish_tally(report.tally)
+    await publish_rows("uploads", report.rows(), "What came of each upload, by its number on the page Uploads.")
+    return report.tally.as_state()

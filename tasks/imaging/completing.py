@@ -24,8 +24,8 @@ from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for, storage_for_new
 from tasks.clients.storage.spool import BusyError, Growing, spool_of
+from tasks.imaging.outcomes import EXPIRED, HELD, NOBODY, NOT_TAKEN_IN, REMINDED, UploadReport
 from tasks.runs import batch_task, described, flow_actor
-from tasks.tally import Tally
 
 KEEP_SECONDS = 86_400
 """Of a file in the spool that belongs to nothing: a process at work may be about to name it."""
@@ -38,44 +38,45 @@ log = structlog.get_logger(__name__)
 
 
 @batch_task
-async def finish_uploads(tenant: str) -> Tally:
+async def finish_uploads(tenant: str) -> UploadReport:
     """Take in what is complete in the spool though the process that received it is gone."""
     return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.finish)
 
 
 @batch_task
-async def remind_and_expire(tenant: str) -> Tally:
+async def remind_and_expire(tenant: str) -> UploadReport:
     """Tell uploaders of what came to a stop, and give up what came to a stop long ago."""
     return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.remind, Completing.expire)
 
 
 @batch_task
-async def sweep_spool(tenant: str) -> Tally:
+async def sweep_spool(tenant: str) -> UploadReport:
     """Remove from the spool what belongs to nothing any more."""
     return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.sweep)
 
 
 @batch_task
-async def describe_new(tenant: str) -> Tally:
+async def describe_new(tenant: str) -> UploadReport:
     """Read the attributes of new images, so that nobody who opens a study waits for it."""
     return await asyncio.to_thread(complete, tenant, flow_actor(), Completing.describe)
 
 
-def complete(tenant: str, actor: Actor, *works: Work) -> Tally:
+def complete(tenant: str, actor: Actor, *works: Work) -> UploadReport:
     """These works for a tenant (slug), or for all for an empty one, without a run of Prefect's."""
-    tally = Tally()
+    report = UploadReport()
     for one in known_tenants(tenant):
-        completing = Completing(one, actor, tally)
+        completing = Completing(one, actor, report)
         for work in works:
             work(completing)
-    return tally
+    return report
 
 
 class Completing:
     """One tenant's uploads. Every upload is locked while it is looked at, as it is while parts of it are received."""
 
-    def __init__(self, tenant: KnownTenant, actor: Actor, tally: Tally) -> None:
-        self._tenant, self._actor, self._tally = tenant, actor, tally
+    def __init__(self, tenant: KnownTenant, actor: Actor, report: UploadReport) -> None:
+        self._tenant, self._actor, self._report, self._tally = tenant, actor, report, report.tally
+        self._ended = partial(report.count_one, tenant.slug)
         self._spool = spool_of(tenant.slug)
 
     def finish(self) -> None:
@@ -94,7 +95,8 @@ class Completing:
                 raise
             except Exception as error:  # noqa: BLE001  # a file that no rule foresaw must not stop all others
                 log.error("an upload could not be taken in", upload=number, error=described(error))
-                self._tally.problem("not taken in").note(f"upload {number} of tenant {self._tenant.id}")
+                self._ended(number, NOT_TAKEN_IN)
+                self._tally.note(f"upload {number} of tenant {self._tenant.id}")
 
     def remind(self) -> None:
         """One mail per uploader."""
@@ -102,7 +104,10 @@ class Completing:
         before = now - timedelta(hours=settings().upload_remind_hours)
         with tenant_session(self._tenant.id) as session:
             told, nobody = remind_of_stopped(session, self._tenant.id, self._actor, before=before, now=now)
-        self._tally.count("reminded of", told - nobody).problem("nobody to mail", nobody)
+        for number in told:
+            self._ended(number, REMINDED)
+        for number in nobody:
+            self._ended(number, NOBODY)
 
     def expire(self) -> None:
         """Declared uploads that no byte came for since long."""
@@ -119,7 +124,7 @@ class Completing:
                         ending = uploads.Ending("expired", "no byte came for too long")
                         uploads.give_up(session, self._tenant.id, self._actor, number, ending)
                     self._spool.discard(number)
-                self._tally.count("expired")
+                self._ended(number, EXPIRED)
             except (BusyError, ConflictError):
                 self._tally.count("being sent")
 
@@ -154,17 +159,17 @@ class Completing:
             growing.sync()
             try:
                 self._intake().take(offer_of(upload, growing.path))
-                self._tally.count("finished")
+                self._ended(number, "finished")
             except NotLetInError as error:
                 if error.rule in DAMAGED:
                     growing.empty()
                     with tenant_session(self._tenant.id) as session:
                         uploads.note_progress(session, self._tenant.id, number, 0)
-                    self._tally.count("damaged on the way")
+                    self._ended(number, "damaged on the way", error.rule)
                     return
                 with tenant_session(self._tenant.id) as session:
                     uploads.hold(session, self._tenant.id, self._actor, number, error.rule)
-                self._tally.count("held")
+                self._ended(number, HELD, error.rule)
 
     def _remove(self, number: int, *, is_known: bool) -> None:
         with self._spool.opened(number) as growing:
@@ -186,7 +191,8 @@ class Completing:
         except NotLetInError as error:
             if error.rule not in HELD_RULES:
                 return False
-            intake.hold(offer, error, lambda number: self._spool.keep_as(growing.path, number))
+            number = intake.hold(offer, error, lambda number: self._spool.keep_as(growing.path, number))
+            self._report.list_one(self._tenant.slug, number, HELD, error.rule)
         self._tally.count("strays taken in")
         return True
 

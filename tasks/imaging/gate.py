@@ -42,12 +42,15 @@ class Looked:
     accession_number: str = ""
     modality: str = ""
     instance_number: int | None = None
+    images_in_series: int | None = None
+    """As the file says, where it does (0020,1209)."""
 
     @classmethod
     def at(cls, number: int, found: Instance | Picture) -> "Looked":
         """Of what its parser found."""
         if isinstance(found, Picture):
             return cls(number, is_picture=True)
+        said = found.tags.get("NumberOfSeriesRelatedInstances")
         return cls(
             number,
             study_uid=found.study_uid,
@@ -57,6 +60,7 @@ class Looked:
             accession_number=found.accession_number,
             modality=found.modality,
             instance_number=found.instance_number,
+            images_in_series=said if isinstance(said, int) else None,
         )
 
 
@@ -92,14 +96,13 @@ def judge(tenant_id: int, source: int, files: Sequence[Looked], *, has_order: bo
 def _rows(tenant_id: int, source: int, files: Sequence[Looked], *, has_order: bool) -> list[dict[str, Any]]:
     read = [each for each in files if not each.rule and not each.is_picture]
     patients, studies = defaultdict(set), defaultdict(set)
-    numbers: dict[str, list[int]] = defaultdict(list)
+    series: dict[str, list[Looked]] = defaultdict(list)
     for each in read:
         patients[each.study_uid].add(each.patient_code)
         studies[_order(each, has_order=has_order)].add(each.study_uid)
-        if each.instance_number is not None:
-            numbers[each.series_uid].append(each.instance_number)
-    missing = {uid: max(of) - min(of) + 1 - len(set(of)) for uid, of in numbers.items()}
-    doubled = {uid: len(of) - len(set(of)) for uid, of in numbers.items()}
+        series[each.series_uid].append(each)
+    missing = {uid: _missing(of) for uid, of in series.items()}
+    doubled = {uid: len(_numbers(of)) - len(set(_numbers(of))) for uid, of in series.items()}
     bad = 100 * sum(bool(each.rule) for each in files) / len(files)
     copies: Counter[str] = Counter()
     rows = []
@@ -132,6 +135,18 @@ COLUMNS = (
     *("uids_valid", "patients_in_study", "studies_of_order", "modality_known", "missing_in_series"),
     *("same_number_in_series", "earlier_copies"),
 )
+
+
+def _numbers(series: Sequence[Looked]) -> list[int]:
+    return [each.instance_number for each in series if each.instance_number is not None]
+
+
+def _missing(series: Sequence[Looked]) -> int:
+    """Images between the lowest and the highest number that are not there, or how many fewer than the files say."""
+    numbers = _numbers(series)
+    gaps = max(numbers) - min(numbers) + 1 - len(set(numbers)) if numbers else 0
+    said = max((each.images_in_series or 0 for each in series), default=0)
+    return max(gaps, said - len({each.image_uid for each in series}))
 
 
 def _order(each: Looked, *, has_order: bool) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import httpx
 import structlog
@@ -15,6 +16,10 @@ from tasks.tally import Tally
 MOST_ROWS = 1000
 Cell = str | int | None
 WORDS = {"stored": "images stored", "repeated": "images repeated", "held": "images held", "failed": "images failed"}
+NOT_TAKEN_IN, NOBODY, HELD, EXPIRED, REMINDED = "not taken in", "nobody to mail", "held", "expired", "reminded of"
+PLACES: dict[Cell, int] = {what: n for n, what in enumerate((NOT_TAKEN_IN, NOBODY, HELD, EXPIRED, REMINDED))}
+"""What came of an upload, in the order of the table; anything else behind it."""
+PROBLEMS = frozenset({NOT_TAKEN_IN, NOBODY})
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +116,38 @@ class StudyReport:
 
     def __repr__(self) -> str:
         return f"<StudyReport: {self.tally.message}>"
+
+
+class UploadReport:
+    """What one run did with uploads: counts, and which of them came to what; opaque to Prefect."""
+
+    __slots__ = ("_rows", "tally")
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self._rows: list[dict[str, Cell]] = []
+
+    def list_one(self, tenant: str, upload_id: int, outcome: str, rule: str = "") -> None:
+        """A row of the table: tenant's slug, the upload's number, what came of it, the rule that says why."""
+        self._rows.append({"tenant": tenant, "upload": upload_id, "outcome": outcome, "rule": rule})
+
+    def count_one(self, tenant: str, upload_id: int, outcome: str, rule: str = "") -> None:
+        """The same, and counted under its outcome: as a problem where a person must look at it."""
+        (self.tally.problem if outcome in PROBLEMS else self.tally.count)(outcome)
+        self.list_one(tenant, upload_id, outcome, rule)
+
+    def merge(self, other: "UploadReport") -> Self:
+        """Add another report's counts and rows to this one."""
+        self.tally.merge(other.tally)
+        self._rows += other._rows
+        return self
+
+    def rows(self) -> list[dict[str, Cell]]:
+        """The table, what needs a person first and what was finished last."""
+        return sorted(self._rows, key=lambda row: PLACES.get(row["outcome"], len(PLACES)))
+
+    def __repr__(self) -> str:
+        return f"<UploadReport: {self.tally.message}>"
 
 
 async def publish_rows(name: str, rows: Sequence[Mapping[str, Cell]], description: str) -> None:

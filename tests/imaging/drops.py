@@ -1,6 +1,7 @@
 """A drop folder for the tests: studies as people drop them, and what a run leaves behind."""
 
 import io
+import json
 import os
 import traceback
 import zipfile
@@ -8,6 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from models.kernel import db
 from models.kernel.audit import SYSTEM
@@ -94,3 +98,11 @@ def in_processes(*works: Callable[[], Any]) -> list[int]:
                 os._exit(1)
         children.append(child)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+async def artifact(key: str) -> Any:
+    """The content of the newest artifact under this key."""
+    async with get_client() as client:
+        found = await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    newest = max(found, key=lambda one: str(one.created)).data
+    return json.loads(newest) if isinstance(newest, str) else newest

@@ -19,12 +19,13 @@ from models.kernel.tenancy import tenant_session
 from tasks.clients.storage.spool import spool_of
 from tasks.imaging import completing
 from tasks.imaging.completing import Completing
+from tasks.imaging.outcomes import UploadReport
 from tasks.tally import Tally
 from tasks.upkeep.deliver import deliver_kinds
 from tasks.upkeep.destinations import KINDS
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import ct, picture
-from tests.imaging.drops import in_processes
+from tests.imaging.drops import artifact, in_processes
 from tests.upkeep.helpers import use_mailbox
 
 pytestmark = [pytest.mark.store]
@@ -32,7 +33,16 @@ ALL = (Completing.finish, Completing.remind, Completing.expire, Completing.sweep
 
 
 def run(*works: completing.Work) -> Tally:
+    return ended(*works).tally
+
+
+def ended(*works: completing.Work) -> UploadReport:
+    """The same with its table."""
     return completing.complete("", SYSTEM, *(works or ALL))
+
+
+def came_to(report: UploadReport) -> list[tuple[Any, Any]]:
+    return [(row["upload"], row["outcome"]) for row in report.rows()]
 
 
 def declared(clinic: Clinic, *files: bytes) -> list[int]:
@@ -81,6 +91,8 @@ async def test_what_a_dead_process_had_received_is_stored_and_a_second_run_finds
     declared(clinic, ct(1), ct(2))
     state = await complete_uploads(return_state=True)
     assert (state.is_completed(), state.message) == (True, "finished 2, images described 2")
+    rows = await artifact("complete-uploads-uploads")
+    assert [(row["tenant"], row["outcome"]) for row in rows] == [("north", "finished")] * 2
     before = (states(clinic), clinic.objects())
     assert before[0] == ["stored", "stored"]
     assert clinic.spool() == []
@@ -94,7 +106,12 @@ def test_a_file_other_than_declared_begins_again_and_one_a_rule_keeps_out_is_hel
     clinic.stow(ct(1, PatientID="P999"))
     damaged, held = declared(clinic, ct(1, study_uid="1.2.3", series_uid="1.2.3.1"), ct(2))
     spool_of(clinic.slug).of_upload(damaged).write_bytes(b"x" * len(ct(1, study_uid="1.2.3", series_uid="1.2.3.1")))
-    assert run().message == "damaged on the way 1, held 1"
+    report = ended()
+    assert report.tally.message == "damaged on the way 1, held 1"
+    assert report.rows() == [
+        {"tenant": "north", "upload": held, "outcome": "held", "rule": "study_of_another"},
+        {"tenant": "north", "upload": damaged, "outcome": "damaged on the way", "rule": "checksum"},
+    ]
     rows = {row.id: row for row in clinic.rows("SELECT id, state, rule, received_bytes FROM image_upload")}
     assert (rows[damaged].state, rows[damaged].received_bytes) == ("declared", 0)
     assert (rows[held].state, rows[held].rule) == ("held", "study_of_another")
@@ -126,7 +143,9 @@ async def test_an_uploader_is_told_once_by_one_mail_that_names_no_file(clinic: C
     first, second = declare(clinic, ct(1), ct(2), filename=name)
     assert run().message == "nothing to do"
     let_pass(clinic, "25 hours")
-    assert run().message == "reminded of 2"
+    report = ended()
+    assert report.tally.message == "reminded of 2"
+    assert came_to(report) == [(first["id"], "reminded of"), (second["id"], "reminded of")]
     assert run().message == "nothing to do"
     await deliver_kinds(KINDS, idle_seconds=0.1)
     [mail] = mailbox.messages
@@ -138,11 +157,13 @@ async def test_an_uploader_is_told_once_by_one_mail_that_names_no_file(clinic: C
 
 
 def test_without_anybody_to_tell_the_run_says_so_once(clinic: Clinic) -> None:
-    declare(clinic, ct(1))
+    [upload] = declare(clinic, ct(1))
     let_pass(clinic, "25 hours")
     with tenant_session(clinic.tenant_id) as session:
         session.execute(text("UPDATE app_user SET is_active = false"))
-    assert run().problems == {"nobody to mail": 1}
+    report = ended()
+    assert report.tally.problems == {"nobody to mail": 1}
+    assert came_to(report) == [(upload["id"], "nobody to mail")]
     assert run().message == "nothing to do"
 
 
@@ -154,7 +175,9 @@ def test_after_days_without_a_byte_an_upload_is_given_up_with_its_file(clinic: C
             growing.write(b"DICM", 0)
     let_pass(clinic, "8 days")
     with spool_of(clinic.slug).opened(sent):
-        assert run(Completing.expire).message == "expired 1, being sent 1"
+        report = ended(Completing.expire)
+    assert report.tally.message == "expired 1, being sent 1"
+    assert came_to(report) == [(torn, "expired")]
     assert states(clinic) == ["expired", "declared"]
     assert [path.name for path in clinic.spool()] == [str(sent)]
     clinic.rows(f"UPDATE image_upload SET touched_at = now() WHERE id = {sent} RETURNING 1")
@@ -188,7 +211,10 @@ def test_an_image_whose_upload_is_not_known_is_taken_in_and_not_removed(
     for number, file in ((9001, ct(2, study_uid="1.2.3", series_uid="1.2.3.1")), (9002, ct(3)), (9003, picture())):
         spool.of_upload(number).write_bytes(file)
     make_old(clinic, monkeypatch)
-    assert run().message == "strays taken in 3"
+    report = ended()
+    assert report.tally.message == "strays taken in 3"
+    [held] = clinic.rows("SELECT id, rule FROM image_upload")
+    assert report.rows() == [{"tenant": "north", "upload": held.id, "outcome": "held", "rule": held.rule}]
     assert states(clinic) == ["held"]
     assert len(clinic.rows("SELECT 1 FROM radiology_image WHERE source = 'storage'")) == 2
     assert len(clinic.spool()) == 1

@@ -5,18 +5,15 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.imaging.upload_study import upload_study
 from models.kernel.errors import InvalidError, NotFoundError
 from tasks.imaging import sources
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, ct, picture
-from tests.imaging.drops import Drop, study, zipped
+from tests.imaging.drops import Drop, artifact, study, zipped
 
 pytestmark = [pytest.mark.store]
 NAME = "Zyxwhistle-1931"
@@ -50,13 +47,6 @@ async def test_a_folder_and_a_zip_are_stored_told_of_and_archived_once(drop: Dro
     third = await upload_study(return_state=True)
     assert third.message == "sources archived 2, images repeated 6"
     assert everything(drop) == before
-
-
-async def artifact(key: str) -> Any:
-    async with get_client() as client:
-        found = await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
-    newest = max(found, key=lambda one: str(one.created)).data
-    return json.loads(newest) if isinstance(newest, str) else newest
 
 
 def everything(drop: Drop) -> tuple[list[str], list[str]]:
@@ -157,6 +147,14 @@ def test_a_series_with_gaps_and_an_unknown_modality_are_stored_and_told_of(drop:
     [check] = drop.clinic.rows("SELECT suite, is_met, rows, failed_rows, result FROM quality_check")
     assert (check.suite, check.is_met, check.rows, check.failed_rows) == ("dropped-studies", False, 3, 3)
     assert "P123" not in str(check.result)
+
+
+@pytest.mark.parametrize(("said", "told"), [(3, True), (2, False), (None, False)])
+def test_a_series_of_fewer_images_than_its_files_say_is_told_of(drop: Drop, said: int | None, told: bool) -> None:
+    drop.put("a", {str(n): ct(n, NumberOfSeriesRelatedInstances=said) for n in (1, 2)})
+    message = drop.run().tally.message
+    assert "images stored 2" in message
+    assert ("files told of: series with gaps 2" in message) == told
 
 
 def test_what_is_still_being_copied_waits(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:

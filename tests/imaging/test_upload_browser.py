@@ -52,6 +52,21 @@ def drop(page: Page, files: Mapping[str, bytes]) -> None:
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
 
+def bars_come_to(page: Page, files: Mapping[str, float], total: float) -> None:
+    """The bar of each file, and that of all together, come to show these parts of what is to be sent."""
+    wanted = {name: pytest.approx(part, abs=0.001) for name, part in (dict(files) | {"": total}).items()}
+    for _ in range(200):
+        shown = {
+            name: page.get_by_role("progressbar", name=f"Sent of {name}").evaluate("(bar) => bar.value")
+            for name in files
+        }
+        shown[""] = page.get_by_role("progressbar", name="All files").evaluate("(bar) => bar.value")
+        if shown == wanted:
+            return
+        page.wait_for_timeout(50)
+    assert shown == wanted
+
+
 def folder(tmp_path: Path, files: Mapping[str, bytes]) -> list[str]:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -144,6 +159,8 @@ def test_after_a_reload_the_same_files_go_on_where_they_were(desks: Desks, page:
     expect(page.locator(".is-sending")).to_have_count(1)
     while str(PART) not in parts:
         page.wait_for_timeout(50)
+    sent, size = sum(map(len, files.values())) - len(files["large.dcm"]) + PART, sum(map(len, files.values()))
+    bars_come_to(page, {"IM0001.dcm": 1, "IM0002.dcm": 1, "large.dcm": PART / len(files["large.dcm"])}, sent / size)
     page.on("dialog", lambda dialog: dialog.accept())
     opened(page)
     page.unroute(BINARY)
@@ -153,6 +170,7 @@ def test_after_a_reload_the_same_files_go_on_where_they_were(desks: Desks, page:
     page.set_input_files("#files", paths)
     expect(page.get_by_role("heading", name="All 3 stored")).to_be_visible()
     assert [one for one in offsets if one] == [str(PART), str(2 * PART)]  # the first part is not sent twice
+    bars_come_to(page, dict.fromkeys(files, 1), 1)
     assert stored(desks.clinic) == sums(files)
     (count,) = desks.clinic.rows("SELECT count(*) FROM image_upload WHERE state <> 'stored'")[0]
     assert count == 0

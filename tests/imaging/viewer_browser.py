@@ -66,15 +66,20 @@ def served(app: FastAPI) -> Iterator[str]:
 
 @dataclass
 class Window:
-    """A page of the viewer; `asked` is every address it asked for, `complaints` what scripts and policy met."""
+    """A page of the viewer; `asked` is every address it asked for, `complaints` what scripts and policy met.
+
+    `answers` are status and address of what came back.
+    """
 
     page: Page
     asked: list[str] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(SETTLE_SECONDS * 1000)
         self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("response", lambda answer: self.answers.append((answer.status, answer.url)))
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 

@@ -1,5 +1,6 @@
 """Settings: no secret has a default, samples are refused, the environment wins over the file."""
 
+import re
 import secrets as random
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from models.kernel.settings import Settings, read_settings, settings
 
 pytestmark = pytest.mark.unit
 
+ROOT = Path(__file__).parents[2]
 SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
 
 
@@ -20,6 +22,13 @@ def test_no_secret_has_a_default() -> None:
     assert {name: Settings.model_fields[name].default for name in SECRETS} == dict.fromkeys(SECRETS)
     named_like_one = {name for name in Settings.model_fields if name.endswith(("_key", "_password", "_secret"))}
     assert named_like_one <= set(SECRETS)
+
+
+def test_every_setting_is_named_in_the_documentation() -> None:
+    said = "".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
+    named = set(re.findall(r"LABWIRE_[A-Z0-9_]+", said))
+    variables = {field.alias or f"LABWIRE_{name.upper()}" for name, field in Settings.model_fields.items()}
+    assert variables - named == set()
 
 
 @pytest.mark.parametrize("name", SECRETS)

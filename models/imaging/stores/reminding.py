@@ -30,14 +30,14 @@ WHERE tenant_id = :tenant_id AND is_active AND 'radiology_technician' = ANY(role
 
 def remind_of_stopped(
     session: Session, tenant_id: int, actor: Actor, *, before: datetime, now: datetime
-) -> tuple[int, int]:
-    """One mail to each uploader about what no byte came for since `before`; how many uploads, of how many nobody.
+) -> tuple[list[int], list[int]]:
+    """One mail to each uploader about what no byte came for since `before`; the uploads told of, and those nobody is.
 
     Each upload once, until a byte comes again. What nobody uploads any more the technicians are told of.
     """
     stopped = session.execute(STOPPED, {"tenant_id": tenant_id, "before": before}).all()
     if not stopped:
-        return 0, 0
+        return [], []
     by_address: dict[tuple[str, ...], list[Row[Any]]] = defaultdict(list)
     technicians = tuple(session.scalars(TECHNICIANS, {"tenant_id": tenant_id}))
     for row in stopped:
@@ -47,14 +47,14 @@ def remind_of_stopped(
         Action("image_upload.remind", "image_upload", row.id, {"received": row.received_bytes}) for row in stopped
     ]
     record_many(session, tenant_id, actor, actions)
-    told_of_nobody = len(by_address.pop((), []))
+    nobody = [row.id for row in by_address.pop((), [])]
     mails = [_mail(to, rows) for to, rows in by_address.items()]
     publish_many(
         session,
         tenant_id,
         [mail_event(tenant_id, "uploads.stopped", f"image_upload:{first}", mail) for first, mail in mails],
     )
-    return len(stopped), told_of_nobody
+    return [row.id for rows in by_address.values() for row in rows], nobody
 
 
 def _mail(to: Sequence[str], rows: Sequence[Row[Any]]) -> tuple[int, Mail]:

@@ -63,6 +63,7 @@ OTHERS = {
     0x00200060: ("Laterality", "CS"),
     0x00200062: ("ImageLaterality", "CS"),
     0x00201041: ("SliceLocation", "DS"),
+    0x00201209: ("NumberOfSeriesRelatedInstances", "IS"),
     0x00204000: ("ImageComments", "LT"),
     0x00280002: ("SamplesPerPixel", "US"),
     0x00280004: ("PhotometricInterpretation", "CS"),
