@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,6 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from api.deps import Caller
-from models.imaging.files import sync_file
 from models.imaging.intake import Intake, Stored
 from models.imaging.offers import Offer
 from models.imaging.rules import HELD_RULES, NotLetInError
@@ -21,7 +20,8 @@ from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
 from models.kernel.settings import settings
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for_new
-from tasks.clients.storage.spool import Spool, begin_sync, disk_errors, spool_of
+from tasks.clients.storage.spool import Spool, disk_errors, spool_of
+from tasks.clients.storage.syncing import begin_sync
 
 IN_MEMORY = 1024 * 1024
 """Bytes of a file that wait before they are written: a smaller one costs one call of a thread in all."""
@@ -102,6 +102,7 @@ class Incoming:
         self._waiting: list[bytes] = []
         self._bytes_waiting = 0
         self._digest = hashlib.sha256()
+        self._syncing: Future[None]
         self._most = settings().radiology_largest_mb * 2**20
         self.size = 0
 
@@ -119,14 +120,13 @@ class Incoming:
         """Where the file lies, and its SHA-256; called in a thread. `sync` makes it durable."""
         path = self._write()
         with path.open("rb") as opened:
-            begin_sync(opened.fileno())
+            self._syncing = begin_sync(opened.fileno())
         return path, self._digest.hexdigest()
 
     def sync(self) -> None:
-        """Make what was written durable."""
-        if self._path is not None:
-            with disk_errors():
-                sync_file(self._path)
+        """Wait until what is complete is durable."""
+        with disk_errors():
+            self._syncing.result()
 
     def drop(self) -> None:
         """Leave nothing of it."""

@@ -6,13 +6,12 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import uvicorn
 
-from deployments.launcher.accepting import REST_SECONDS, SharingServer
+from deployments.launcher.accepting import SharingServer
 
 pytestmark = pytest.mark.contract
 
@@ -70,17 +69,17 @@ def test_connections_that_come_at_once_are_shared(listening: socket.socket) -> N
     assert min(_shares(listening, SharingServer, 16, 2)) >= 6
 
 
-def test_between_two_turns_another_process_has_time(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    moments: list[float] = []
-    accept = SharingServer._accept
+def test_one_after_the_other_goes_to_whoever_has_fewest(listening: socket.socket) -> None:
+    async def run() -> list[int]:
+        servers = [_server(SharingServer) for _ in range(3)]
+        with ExitStack() as clients:
+            async with _serving(listening, servers):
+                for _ in range(12):
+                    clients.enter_context(socket.create_connection(listening.getsockname()))
+                    await asyncio.sleep(0.01)
+                return [len(each.server_state.connections) for each in servers]
 
-    async def noting(self: SharingServer, listening: socket.socket) -> None:
-        await accept(self, listening)
-        moments.append(time.monotonic())
-
-    monkeypatch.setattr(SharingServer, "_accept", noting)
-    _shares(listening, SharingServer, 4, 1)
-    assert all(later - earlier >= 0.9 * REST_SECONDS for earlier, later in pairwise(moments))
+    assert asyncio.run(run()) == [4, 4, 4]
 
 
 def test_a_crowd_does_not_wait(listening: socket.socket) -> None:

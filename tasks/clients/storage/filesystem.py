@@ -19,6 +19,7 @@ from models.kernel.errors import InvalidError
 from tasks.clients.storage import folders, tree
 from tasks.clients.storage.copies import copied_and_hashed, hashed, pieces_of, write_new
 from tasks.clients.storage.keys import checked_prefix, checked_range, checked_source, parts_of
+from tasks.clients.storage.syncing import sync_all
 
 NOT_LINKABLE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK})
 """Why a file cannot be taken over by a link: another file system, another owner, a file system without links."""
@@ -142,11 +143,9 @@ class FilesystemStorage:
             return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _sync(self, path: tuple[str, ...], held: Held) -> None:
-        """The object's folder, and every folder above it that names one not known to be durable, innermost first."""
-        os.fsync(held[-1])
+        """The object's folder, and every folder above it that names one not known to be durable."""
         made = [depth for depth in range(len(path), 0, -1) if path[:depth] not in self._durable]
-        for depth in made:
-            os.fsync(held[depth - 1])
+        sync_all([held[-1], *(held[depth - 1] for depth in made)])
         with self._durable_lock:
             if len(self._durable) > KNOWN_FOLDERS:
                 self._durable.clear()

@@ -7,12 +7,14 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from models.kernel.errors import ConfigError, RetryableError
 from models.kernel.settings import settings
+from tasks.clients.storage.syncing import begin_sync
 
 FOLDER = ".uploads"
 TEMPORARY = "tmp-"
@@ -105,6 +107,7 @@ class Growing:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor, self.is_open = path, descriptor, True
+        self._syncing: Future[None] | None = None
 
     def is_alone(self) -> bool:
         """Whether the lock is ours; False too where the file was taken in and is gone meanwhile."""
@@ -121,31 +124,29 @@ class Growing:
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, which lies at most at the end."""
-        view = memoryview(data)
+        view, self._syncing = memoryview(data), None
         with disk_errors():
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
 
     def begin_sync(self) -> None:
-        """Have the disk begin with what was written; `sync` waits for less then."""
-        begin_sync(self._descriptor)
+        """Begin to make what was written durable: `sync` waits for that alone, where nothing is written any more."""
+        self._syncing = begin_sync(self._descriptor)
 
     def sync(self) -> None:
         """Make what was written durable."""
+        syncing, self._syncing = self._syncing, None
         with disk_errors():
-            os.fsync(self._descriptor)
+            if syncing is None:
+                os.fsync(self._descriptor)
+            else:
+                syncing.result()
 
     def empty(self) -> None:
         """Begin again."""
         with disk_errors():
             os.ftruncate(self._descriptor, 0)
-
-
-def begin_sync(descriptor: int) -> None:
-    """Have the system begin to write the file out: on Linux it does, of what is dirty, on this advice."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def spool_of(tenant_slug: str) -> Spool:
