@@ -19,6 +19,7 @@ from api.imaging.ranges import OutsideError, asked_range, has_it
 from models.imaging.tickets import FileTicket, file_token
 from models.kernel.settings import settings
 from models.kernel.tenancy import owner_session
+from tasks.clients.storage.backends import storage_for
 from tests.api.helpers import audited, client
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import STUDY, ct
@@ -171,7 +172,7 @@ def test_one_changed_bit_is_found_before_a_range_goes_out(
 
 def test_a_file_found_right_is_not_read_through_for_each_range(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    kept = file_serving.storage_for("filesystem", stored.clinic.slug)
+    kept = storage_for("filesystem", stored.clinic.slug)
 
     class Counting:
         stat = kept.stat
