@@ -18,10 +18,11 @@ from models.migrations.apply import prepare_roles, upgrade
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """What the server's program calls itself, and the address of its superuser."""
+    """What the server's program calls itself, the address of its superuser, and its first process."""
 
     version: str
     superuser_url: str
+    pid: int
 
     def __str__(self) -> str:
         return self.version
@@ -49,7 +50,7 @@ def fresh_database() -> Iterator[Fresh]:
             owner_url = cluster.url("labwire_owner", owner)
             upgrade(owner_url)
             _point_to(home, owner_url=owner_url, app_url=cluster.url("labwire_app", app))
-            yield Fresh(process_version(cluster), cluster.superuser_url)
+            yield Fresh(process_version(cluster), cluster.superuser_url, process.pid)
             db.engine().dispose()
         finally:
             process.send_signal(signal.SIGINT)

@@ -7,7 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 
 from api.deps import bearer, cookie, tenant_work
 from api.errors import errors
-from api.imaging.file_serving import Looker, serve
+from api.imaging.file_serving import serve
 from api.imaging.noting import NOTED, note_looks
 from api.imaging.viewing import View, look
 from api.security import client_address
@@ -65,10 +65,11 @@ def look_at_file(
 def get_image_file(image_id: Id, request: Request, view: Annotated[View, Depends(look_at_file)]) -> Response:
     """The image's file exactly as it was stored, or a range of it. Its SHA-256 is checked on the way.
 
-    500: the stored file is corrupt or missing; of a large one that may show at its end, and the connection breaks.
+    500: the stored file is corrupt or missing; of a large one that may show at its end, and the connection breaks. A
+    range goes out only after the whole file was found right, now or in the last three minutes.
     """
     with tenant_work(view) as session:
         row = studies.get_image(session, view.tenant_id, image_id, view.seen)
         marks = note_looks(session, view, (row.study,))
     NOTED.remember(marks)
-    return serve(request, Looker(view.tenant_id, view.tenant_slug, view.actor), row.image)
+    return serve(request, view, row.image)

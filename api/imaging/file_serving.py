@@ -3,7 +3,7 @@
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -11,30 +11,24 @@ from fastapi.responses import StreamingResponse
 
 from api.errors import MEANING, answer
 from api.imaging.damage import Problem, damaged
+from api.imaging.objects import Reader
 from api.imaging.ranges import OutsideError, asked_range, has_it
+from api.imaging.viewing import View
 from models.imaging.ports import DICOM, MissingObjectError, ObjectStorage
+from models.imaging.stores.places import object_of
 from models.imaging.tables import RadiologyImage
 from models.imaging.uids import safe_name
-from models.kernel.audit import Actor
 from tasks.clients.storage.backends import storage_for
 
 CHECKED_FIRST_BYTES = 8 * 2**20
 """A file up to this size is checked before its first byte goes out; of a larger one the last piece waits for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Looker:
-    """For whom an image's bytes are read: findings about them are audited as theirs."""
-
-    tenant_id: int
-    tenant_slug: str
-    actor: Actor
-
-
-def serve(request: Request, looker: Looker, image: RadiologyImage) -> Response:
+def serve(request: Request, view: View, image: RadiologyImage) -> Response:
     """The file as stored, or a part of it; DamagedError (500) where it is not what was stored.
 
-    A large file found damaged at its end breaks the connection: its last piece never goes out.
+    A large file found damaged at its end breaks the connection: its last piece never goes out. Of a part nothing goes
+    out before the whole file was read through, now or in the last minutes.
     """
     etag = f'"{image.checksum}"'
     headers = {
@@ -49,7 +43,7 @@ def serve(request: Request, looker: Looker, image: RadiologyImage) -> Response:
         part = asked_range(request.headers, image.file_size, etag) if request.method == "GET" else None
     except OutsideError:
         return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{image.file_size}"})
-    file = _File(looker, image, storage_for(image.backend, looker.tenant_slug))
+    file = _File(view, image, storage_for(image.backend, view.tenant_slug))
     start, length = part or (0, image.file_size)
     headers["Content-Length"] = str(length)
     if request.method == "HEAD":
@@ -58,7 +52,7 @@ def serve(request: Request, looker: Looker, image: RadiologyImage) -> Response:
     if part is not None:
         file.check_size()
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{image.file_size}"
-        return StreamingResponse(file.pieces(start, length), 206, headers, image.mime_type)
+        return StreamingResponse(file.checked_part(start, length), 206, headers, image.mime_type)
     if image.file_size <= CHECKED_FIRST_BYTES:
         return Response(file.checked(), headers=headers, media_type=image.mime_type)
     file.check_size()
@@ -74,7 +68,7 @@ def disposition(image: RadiologyImage) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    looker: Looker
+    view: View
     image: RadiologyImage
     storage: ObjectStorage
 
@@ -86,16 +80,24 @@ class _File:
         if found.size != self.image.file_size:
             raise self._damaged("corrupt")
 
-    def pieces(self, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """A part; opened before it is asked for the first piece."""
+    def checked_part(self, start: int, length: int) -> Iterator[bytes]:
+        """A part; the whole was what was stored a short while ago, or is found so now."""
+        image = self.image
+        original = replace(
+            object_of(image, image.series_id), key=image.file_key, size=image.file_size, checksum=image.checksum
+        )
+        return Reader(self.view).part(original, start, length)
+
+    def pieces(self, length: int | None = None) -> Iterator[bytes]:
+        """From the beginning; opened before it is asked for the first piece."""
         try:
-            return self.storage.read(self.image.file_key, start=start, length=length)
+            return self.storage.read(self.image.file_key, length=length)
         except MissingObjectError:
             raise self._damaged("missing") from None
 
     def checked(self) -> bytes:
         """All of it, which is not much."""
-        content = b"".join(self.pieces(0, CHECKED_FIRST_BYTES + 1))
+        content = b"".join(self.pieces(CHECKED_FIRST_BYTES + 1))
         if hashlib.sha256(content).hexdigest() != self.image.checksum:
             raise self._damaged("corrupt")
         return content
@@ -116,4 +118,4 @@ class _File:
         yield waiting
 
     def _damaged(self, problem: Problem) -> Exception:
-        return damaged(self.looker.tenant_id, self.looker.actor, self.image.id, problem)
+        return damaged(self.view.tenant_id, self.view.actor, self.image.id, problem)

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.deps import Caller
+from api.deps import Caller, tenant_work
 from api.errors import errors, problems_of
 from api.imaging.access import Uploader
 from api.imaging.answers import FileAnswer, FilesAnswer
@@ -18,6 +18,7 @@ from api.runs import start_completing
 from models.imaging.offers import Offer
 from models.imaging.rules import HELD_RULES, Declared, NotLetInError, why
 from models.imaging.schemas import Accession, Modality, Uid
+from models.imaging.stores.orders import get_order
 from models.kernel.errors import InvalidError, UnreadableError
 from models.kernel.fields import Code, Id, Line
 
@@ -60,7 +61,7 @@ class Reading:
                     name, filename = disposition_of(event.headers)
                     text = b""
                     if filename:
-                        self._form = self._form or _form(self._fields)
+                        self._form = self._form or await in_thread(self._begin)
                         incoming = Incoming(self.entrance.spool)
                 elif isinstance(event, Data):
                     if incoming is not None:
@@ -75,6 +76,14 @@ class Reading:
         finally:
             if incoming is not None:
                 incoming.drop()
+
+    def _begin(self) -> ImageForm:
+        """The fields; NotFoundError for an order that is not theirs, before a file is taken."""
+        form, caller = _form(self._fields), self.entrance.caller
+        if form.radiology_order_id is not None:
+            with tenant_work(caller) as session:
+                get_order(session, caller.tenant_id, form.radiology_order_id)
+        return form
 
     def _take(self, incoming: Incoming, filename: str) -> FileAnswer:
         shown = filename.replace("\0", "")[:200]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import MEGABYTE, below, children
 from deployments.launcher.files import StateFolder
 from deployments.launcher.process import members
 from deployments.launcher.status import read_status
@@ -18,7 +19,6 @@ WARM_UP_SECONDS = 120.0
 LEAST_SAMPLES = 9
 JUDGED = ("launcher", "postgres", "prefect", "api", "worker")
 """The simulated instruments keep every order in memory on purpose, and flow runs come and go."""
-MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class Watch:
         status = read_status(self._folder)
         if status is None:
             return
-        children = _children()
+        known = children()
         second = time.monotonic() - self._began
         pids = {part.name: part.pid for part in status.parts if part.pid} | {"launcher": status.pid}
         runs = set(members(status.session)) - set(pids.values())
         for name, pid in pids.items():
-            tree = [pid, *_below(pid, children)] if name not in ("launcher", "worker") else [pid]
+            tree = [pid, *below(pid, known)] if name not in ("launcher", "worker") else [pid]
             runs -= set(tree)
             self._keep(name, second, pid, tree)
         self._keep("runs", second, 0, runs)
@@ -150,25 +150,6 @@ def _growth(part: str, limit: Limit, life: list[Use]) -> Growth:
     slope = statistics.linear_regression(seconds, values).slope
     ends = statistics.mean(values[:3]), statistics.mean(values[-3:])
     return Growth(part, limit, lasting / 60, *ends, slope * lasting, is_long_enough=True)
-
-
-def _children() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = defaultdict(list)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-            except OSError:  # ended meanwhile
-                continue
-            found[int(parent)].append(int(entry.name))
-    return found
-
-
-def _below(pid: int, children: dict[int, list[int]]) -> list[int]:
-    found = list(children.get(pid, []))
-    for child in list(found):
-        found += _below(child, children)
-    return found
 
 
 def _use_of(pid: int) -> tuple[float, int, int] | None:

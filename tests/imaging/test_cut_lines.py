@@ -1,22 +1,27 @@
 """A line that breaks: what came is kept, the rest is sent, and the image is there once with the right checksum."""
 
+import hashlib
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fastapi import Request
 
-from api.imaging import receiving
+from api.imaging import part_door, receiving
+from tasks.clients.storage.spool import BusyError, spool_of
 from tests.api.helpers import make_token
 from tests.imaging.conftest import Clinic, related
 from tests.imaging.dicoms import SERIES, STUDY, ct
 from tests.vitals.serving import served
 
 pytestmark = pytest.mark.api
-CUTS = 50
 
 
 @pytest.fixture
@@ -30,8 +35,9 @@ def token(clinic: Clinic) -> str:
     return make_token(clinic.tenant_id, int(clinic.technician.headers["X-Test-User"]))
 
 
-def cut(address: str, token: str, path: str, part: bytes, offset: int, *, after: int) -> None:
-    """Begin to send a part, and break the line after so many bytes of it."""
+@contextmanager
+def cut(address: str, token: str, path: str, part: bytes, offset: int, *, after: int) -> Iterator[None]:
+    """Begin to send a part, and break the line after so many bytes of it, at the end of the block."""
     place = urlsplit(address)
     head = (
         f"PATCH {path} HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
@@ -39,6 +45,7 @@ def cut(address: str, token: str, path: str, part: bytes, offset: int, *, after:
     )
     with socket.create_connection((str(place.hostname), int(place.port or 0))) as line:
         line.sendall(head.encode() + part[:after])
+        yield
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # cut, not closed
 
 
@@ -53,31 +60,74 @@ def wait_until(met: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_cut_at_fifty_random_positions_it_ends_as_one_image(clinic: Clinic, address: str, token: str) -> None:
-    file, chance = ct(size=256), random.Random(11)
+@dataclass
+class Arrived:
+    """Bytes of parts that the API has read, whatever it does with them."""
+
+    count: int = 0
+
+
+@pytest.fixture
+def arrived(monkeypatch: pytest.MonkeyPatch) -> Arrived:
+    """Counts at the programs' door, so that a line is cut after the bytes came and not with them."""
+    counted = Arrived()
+
+    async def pieces(request: Request) -> AsyncIterator[bytes]:
+        async with aclosing(receiving.pieces(request)) as stream:  # type: ignore[type-var] # it is a generator
+            async for piece in stream:
+                counted.count += len(piece)
+                yield piece
+
+    monkeypatch.setattr(part_door, "pieces", pieces)
+    return counted
+
+
+def is_let_go(clinic: Clinic, upload_id: int) -> bool:
+    """Whether the request that was cut has ended: one that came before would be told to wait, and be cut unheard."""
+    try:
+        with spool_of(clinic.slug).opened(upload_id):
+            return True
+    except BusyError:
+        return False
+
+
+def places_of(file: bytes, cuts: int, seed: int) -> list[int]:
+    """Distinct random positions over the whole file."""
+    return sorted(random.Random(seed).sample(range(1, len(file)), cuts))
+
+
+@pytest.mark.parametrize(("size", "cuts", "seed"), [(256, 50, 11), (1450, 6, 1)])
+def test_cut_at_random_positions_it_goes_on_where_it_was_and_ends_as_one_image(
+    clinic: Clinic, address: str, token: str, arrived: Arrived, size: int, cuts: int, seed: int
+) -> None:
+    file = ct(size=size)
+    places = places_of(file, cuts, seed)
+    gaps = [after - before for before, after in pairwise((0, *places))]
+    assert (len(set(places)), min(gaps) > 0) == (cuts, True)
+    assert len(file) < receiving.IN_MEMORY or max(gaps) > receiving.IN_MEMORY  # a part is cut that was half written
     declared = clinic.declare(
         [file], study_uid=STUDY, images=[{"image_uid": f"{SERIES}.1", "series_uid": SERIES, "filename": "a.dcm"}]
     )
-    path = f"/api/v1/radiology/uploads/{declared.json()['uploads'][0]['id']}/binary"
-    places = sorted(chance.sample(range(1, len(file)), CUTS))
+    upload_id = declared.json()["uploads"][0]["id"]
+    path, seen = f"/api/v1/radiology/uploads/{upload_id}/binary", [0]
     with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
-        for place in places:
-            sent = offset_of(client, path)
-            assert sent <= place
-            cut(address, token, path, file[sent:], sent, after=place - sent)
-        last = None
-        for _ in range(100):  # the server may not have noticed yet that the line is gone
-            sent = offset_of(client, path)
-            last = client.patch(path, content=file[sent:], headers={"Upload-Offset": str(sent)})
-            if last.status_code == 200:
-                break
-            assert last.status_code in (409, 503), last.text
-            time.sleep(0.1)
-        assert last is not None
-        assert last.json()["state"] == "stored"
-        assert sent > 0, "nothing of what came before the line broke was kept"
+
+        def has_grown(place: int) -> bool:
+            seen.append(offset_of(client, path))
+            return seen[-1] == place
+
+        for before, place in pairwise((0, *places)):
+            arrived.count = 0
+            with cut(address, token, path, file[before:], before, after=place - before):
+                wait_until(lambda: arrived.count == place - before)  # noqa: B023 # called at once
+            wait_until(lambda: has_grown(place) and is_let_go(clinic, upload_id))  # noqa: B023 # the same
+        assert seen == sorted(seen), "what was here is not here any more"
+        assert set(seen) >= set(places)
+        assert clinic.rows("SELECT 1 FROM radiology_image") == []
+        last = client.patch(path, content=file[places[-1] :], headers={"Upload-Offset": str(places[-1])})
+    assert (last.status_code, last.json()["state"]) == (200, "stored"), last.text
     assert [path.read_bytes() for path in clinic.objects()] == [file]
-    assert clinic.rows("SELECT count(*) FROM radiology_image") == [(1,)]
+    assert clinic.rows("SELECT checksum FROM radiology_image") == [(hashlib.sha256(file).hexdigest(),)]
     assert clinic.spool() == []
 
 

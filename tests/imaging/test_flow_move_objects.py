@@ -3,7 +3,7 @@
 import hashlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from models.kernel.errors import InvalidError
 from models.kernel.settings import settings
 from tasks.clients.storage import backends
 from tasks.clients.storage.backends import storage_for
+from tasks.clients.storage.s3 import S3Storage
 from tasks.imaging import relocating, scrubbing, strays
 from tasks.imaging.objects import content_of
 from tests.conftest import Database
@@ -128,6 +129,34 @@ def test_other_bytes_under_the_key_at_the_new_place_are_left_and_moved_beside(bo
     assert moved.file_key != row.file_key
     assert parts_of_key(moved.file_key) is not None
     assert content_of(storage_for("s3", both.slug), row.file_key)[0] == digest
+
+
+def test_what_is_read_back_otherwise_stays_where_it_is_and_fails_the_run(
+    both: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = "SELECT * FROM radiology_image ORDER BY id LIMIT 1"
+    [row] = both.rows(one)
+    content, wrong = (both.media / both.slug / row.file_key).read_bytes(), [row.file_key]
+    read = S3Storage.read
+
+    def misread(self: S3Storage, key: str, **more: Any) -> Iterator[bytes]:
+        """The store takes everything, and once gives another byte back."""
+        is_wrong = wrong == [key] and bool(wrong.pop())
+        for number, piece in enumerate(read(self, key, **more)):
+            yield bytes([piece[0] ^ 1]) + piece[1:] if is_wrong and not number else piece
+
+    monkeypatch.setattr(S3Storage, "read", misread)
+    made = relocating.begin("", SYSTEM, THERE, 1000)
+    relocating.move_next(made)
+    relocating.clear(made)
+    state = made.tally.as_state()
+    assert (state.is_failed(), state.message) == (True, "moved 2; not moved: other bytes were read back 1")
+    assert [found["image"] for found in made.rows] == [row.id]
+    assert both.rows(one) == [row]
+    assert (both.media / both.slug / row.file_key).read_bytes() == content
+    assert len(both.rows("SELECT 1 FROM audit_event WHERE action = 'image.move'")) == 2
+    assert move(*THERE) == "moved 1"  # what was read wrongly once is right, and is looked at again
+    assert sound(both) == ["s3"] * 3
 
 
 STEPS = {

@@ -14,11 +14,12 @@ from sqlalchemy import text
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
-from api.imaging import file_serving
+from api.imaging import file_serving, objects
 from api.imaging.ranges import OutsideError, asked_range, has_it
 from models.imaging.tickets import FileTicket, file_token
 from models.kernel.settings import settings
 from models.kernel.tenancy import owner_session
+from tasks.clients.storage.backends import storage_for
 from tests.api.helpers import audited, client
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import STUDY, ct
@@ -149,6 +150,42 @@ def test_one_changed_bit_is_found_before_the_first_byte_goes_out(stored: Stored)
     answer = stored.get()
     assert (answer.status_code, stored.problem()) == (500, "corrupt")
     assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_one_changed_bit_is_found_before_a_range_goes_out(
+    stored: Stored, is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_large:
+        monkeypatch.setattr(objects, "SMALL_BYTES", 1000)
+    changed = len(stored.content) // 2
+    bit = bytes([stored.content[changed] ^ 1])
+    stored.overwrite(stored.content[:changed] + bit + stored.content[changed + 1 :])
+    for first, last in ((changed, changed), (0, 9)):  # the changed byte itself, and bytes that are right
+        answer = stored.get(Range=f"bytes={first}-{last}")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/json")
+        assert stored.problem() == "corrupt"
+    assert len(audited(stored.clinic.tenant_id, "image.problem")) == 1
+    assert stored.clinic.stow(stored.content).status_code == 200  # sent again, it is brought back
+    assert stored.get(Range=f"bytes={changed}-{changed}").content == stored.content[changed : changed + 1]
+
+
+def test_a_file_found_right_is_not_read_through_for_each_range(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    kept = storage_for("filesystem", stored.clinic.slug)
+
+    class Counting:
+        stat = kept.stat
+
+        def read(self, key: str, **more: Any) -> Any:
+            for piece in kept.read(key, **more):
+                read.append(len(piece))
+                yield piece
+
+    monkeypatch.setattr(objects, "storage_for", lambda *_: Counting())
+    for number in range(3):
+        assert stored.get(Range=f"bytes={number}-{number}").content == stored.content[number : number + 1]
+    assert sum(read) == len(stored.content) + 2
 
 
 def test_of_a_large_file_it_breaks_the_connection_before_the_last_piece(

@@ -13,9 +13,9 @@ from models.imaging.ports import NotAnImageError, Rendering
 from models.kernel.errors import HeldError
 from tasks.clients.dicom.pool import ParserPool
 from tests.imaging import dicom_bytes as d
+from tests.imaging.parser_use import MEGABYTE, peak
 
 pytestmark = pytest.mark.contract
-MEGABYTE = 1024 * 1024
 MEMORY_MB = 320
 
 
@@ -28,12 +28,6 @@ def parsers(tmp_path: Path) -> Iterator[ParserPool]:
     (pid,) = made.pids
     assert peak(pid, "VmPeak") <= MEMORY_MB * MEGABYTE
     made.close()
-
-
-def peak(pid: int, what: str) -> int:
-    """Bytes, as the kernel counts them."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
 
 def rule_of(parsers: ParserPool, path: Path) -> str:

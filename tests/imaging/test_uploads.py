@@ -6,6 +6,7 @@ import random
 import pytest
 
 from models.imaging.uids import derived_uid
+from models.kernel.settings import settings
 from tests.api.helpers import audited
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, STUDY, ct, picture
@@ -170,6 +171,21 @@ def test_what_is_declared_wrongly_names_its_field(clinic: Clinic) -> None:
     assert theirs.json()["fields"][0]["field"] == "patient_id"
     assert clinic.declare([ct()], study_uid=STUDY, radiology_order_id=999, images=[of_ct()]).status_code == 404
     assert clinic.rows("SELECT 1 FROM image_upload") == []
+
+
+def test_a_file_larger_than_is_accepted_is_refused_before_a_byte_of_it_is_sent(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABWIRE_RADIOLOGY_LARGEST_MB", "1")
+    settings.cache_clear()
+    for size in (2**20 + 1, 10 * 10**12, 2**63, 10**30):
+        images = [of_ct(1), of_ct(2) | {"file_size": size}]
+        refused = clinic.declare([ct(1), ct(2)], study_uid=STUDY, images=images)
+        assert (refused.status_code, refused.json()["fields"][0]["field"]) == (422, "images.1.file_size"), size
+        assert "LABWIRE_RADIOLOGY_LARGEST_MB" in refused.json()["fields"][0]["message"]
+    assert clinic.rows("SELECT 1 FROM image_upload") == []
+    largest = clinic.declare([ct(1)], study_uid=STUDY, images=[of_ct(1) | {"file_size": 2**20}])
+    assert largest.status_code == 201, largest.text
 
 
 def test_uploads_are_listed_by_state(clinic: Clinic) -> None:

@@ -20,6 +20,7 @@ from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
 from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.settings import settings
 from models.people.stores.patients import codes_of
 
 OPEN = ("declared", "held")
@@ -38,8 +39,9 @@ def declare(session: Session, tenant_id: int, actor: Actor, given: DeclarationIn
     """One upload per file, in their order. The same declared again is the same upload; what is stored is told so.
 
     ConflictError where an image UID was declared or stored with another content; InvalidError for another patient's
-    order, or a file that is declared twice.
+    order, a file that is declared twice, or one larger than is accepted.
     """
+    _refuse_too_large(given.images)
     order_id = _named_order(session, tenant_id, given)
     study_uid = given.study_uid or whose(session, tenant_id, None, order_id).study_uid
     study_uid = study_uid or derived_uid(tenant_id, "study", order_id)
@@ -181,6 +183,15 @@ def waiting_since(session: Session, tenant_id: int, before: datetime, *, most: i
 def reason_of(upload: ImageUpload) -> str | None:
     """Why it is held, in words."""
     return why(upload.rule) if upload.rule else None
+
+
+def _refuse_too_large(images: Sequence[DeclaredImage]) -> None:
+    """Before anything is looked up or sent: at its end a file that is too large would have come in vain."""
+    most = settings().radiology_largest_mb * 2**20
+    for index, image in enumerate(images):
+        if image.file_size > most:
+            message = "is larger than is accepted (LABWIRE_RADIOLOGY_LARGEST_MB)"
+            raise InvalidError(message, field=f"images.{index}.file_size")
 
 
 def _named_order(session: Session, tenant_id: int, given: DeclarationIn) -> int | None:
