@@ -1,4 +1,4 @@
-"""Bytes are put before the commit: what a failed commit leaves in storage is nobody's to write to, whatever comes next."""
+"""Bytes are put before the commit: what a failed commit leaves in storage is nobody's to write to."""
 
 from collections.abc import Callable
 
