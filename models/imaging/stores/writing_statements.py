@@ -80,6 +80,7 @@ END_UPLOAD = Prepared(
     UPDATE image_upload SET state = 'stored', image_id = $3, ended_at = now(), touched_at = now(),
         received_bytes = file_size
     WHERE tenant_id = $1 AND id = $2 AND state IN ('declared', 'held')
+    RETURNING id
     """,
 )
 RESTORE = text("""
