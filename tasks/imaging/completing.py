@@ -168,6 +168,7 @@ class Completing:
                         uploads.note_progress(session, self._tenant.id, number, 0)
                     self._ended(number, "damaged on the way", error.rule)
                     return
+                self._spool.sync()
                 with tenant_session(self._tenant.id) as session:
                     uploads.hold(session, self._tenant.id, self._actor, number, error.rule)
                 self._ended(number, HELD, error.rule)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from models.kernel.errors import ConfigError, RetryableError
 from models.kernel.settings import settings
+from tasks.clients.storage import folders
 
 FOLDER = ".uploads"
 TEMPORARY = "tmp-"
@@ -64,7 +65,7 @@ class Spool:
         """Make a temporary file the one of this upload, durably."""
         with disk_errors():
             path.replace(self.of_upload(upload_id))
-            self.sync()
+        self.sync()
 
     def discard(self, upload_id: int) -> None:
         """Remove the upload's file."""
@@ -89,11 +90,8 @@ class Spool:
 
     def sync(self) -> None:
         """Make the folder's names durable."""
-        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with disk_errors():
+            folders.sync_folder(self._root)
 
     @contextmanager
     def _copied(self, linked: "Growing", upload_id: int) -> Iterator["Growing"]:
@@ -108,13 +106,12 @@ class Spool:
             except BaseException:
                 copy.path.unlink(missing_ok=True)
                 raise
-            with disk_errors():
-                self.sync()
+            self.sync()
             yield copy
 
     def _make(self) -> None:
         with disk_errors():
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.make_root(self._root)
 
 
 class Growing:
