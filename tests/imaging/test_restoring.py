@@ -1,5 +1,6 @@
 """What was lost or damaged in storage comes back when the same bytes are sent again, as often as that happens."""
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
@@ -11,8 +12,9 @@ from tasks.clients.storage.backends import storage_for_new
 from tasks.clients.storage.filesystem import FilesystemStorage
 from tasks.clients.storage.s3 import S3Storage
 from tasks.imaging import scrubbing
+from tasks.imaging.objects import content_of
 from tests.imaging.conftest import Clinic
-from tests.imaging.dicoms import ct
+from tests.imaging.dicoms import ct, picture
 from tests.imaging.storages import new_slug
 
 pytestmark = pytest.mark.api
@@ -87,3 +89,31 @@ def test_however_often_an_image_is_damaged_it_comes_back_with_the_same_bytes(cli
     rot(clinic, keys[1], ct())
     clinic.stow(ct())
     assert key(clinic) == keys[1]
+
+
+def form(clinic: Clinic, order_id: int, **more: str) -> None:
+    files = {"files": ("wound.jpg", picture(), "image/jpeg")}
+    fields = {"radiology_order_id": str(order_id)} | more
+    answer = clinic.technician.post("/api/v1/radiology/images", data=fields, files=files)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("damaged", ["file_key", "wrapped_key"])
+def test_a_picture_wrapped_with_other_words_is_what_its_row_says(clinic: Clinic, damaged: str) -> None:
+    order_id = clinic.order(clinic.patient(), modality="XC")
+    form(clinic, order_id, series_description="Left hand")
+    rot(clinic, key(clinic, damaged))
+    scrubbed()
+    assert problem(clinic) == "corrupt"
+    form(clinic, order_id, series_description="The left hand, seen from above")
+    [image] = clinic.rows("SELECT * FROM radiology_image")
+    storage = storage_for_new(clinic.slug)
+    assert content_of(storage, image.wrapped_key) == (image.wrapped_checksum, image.wrapped_size)
+    assert content_of(storage, image.file_key) == (hashlib.sha256(picture()).hexdigest(), len(picture()))
+    scrubbed()
+    assert problem(clinic) is None
+    [study] = clinic.rows("SELECT study_uid FROM radiology_study")
+    path = f"/dicom-web/studies/{study.study_uid}"
+    assert clinic.technician.get(f"{path}/rendered").status_code == 200
+    [told] = clinic.technician.get(f"{path}/metadata").json()
+    assert told["0008103E"]["Value"] == ["The left hand, seen from above"]

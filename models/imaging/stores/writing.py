@@ -254,6 +254,9 @@ def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
         values = {
             "key": writing.put(new.original),
             "wrapped_key": writing.put(new.wrapped) if new.wrapped else None,
+            "wrapped_size": new.wrapped.size if new.wrapped else None,
+            "wrapped_checksum": new.wrapped.checksum if new.wrapped else None,
+            "transfer_syntax_uid": new.found.transfer_syntax_uid,
             "backend": writing.backend,
             "tenant_id": writing.tenant_id,
             "id": known.image_id,

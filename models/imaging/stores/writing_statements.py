@@ -84,7 +84,9 @@ END_UPLOAD = Prepared(
     """,
 )
 RESTORE = text("""
-UPDATE radiology_image SET problem = NULL, file_key = :key, wrapped_key = :wrapped_key, backend = :backend,
-    checked_at = now()
+UPDATE radiology_image SET problem = NULL, file_key = :key, backend = :backend, checked_at = now(),
+    wrapped_key = :wrapped_key, wrapped_size = :wrapped_size, wrapped_checksum = :wrapped_checksum,
+    transfer_syntax_uid = :transfer_syntax_uid
 WHERE tenant_id = :tenant_id AND id = :id
 """)
+"""A picture is wrapped anew, with the words that came with it this time: its row says what was written."""
