@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.deps import Caller, tenant_work
 from api.forms import Form, fill, text
+from api.imaging.discarding import discard
 from api.imaging.pages_kit import REFUSALS, PageNumber, Refusal, Technician, complaints, show
 from api.imaging.resuming import Resuming
 from api.render import redirect
@@ -13,10 +14,9 @@ from api.runs import start_completing
 from models.imaging.rules import why
 from models.imaging.schemas import SettleIn
 from models.imaging.stores import uploads
-from models.imaging.stores.uploads import Ending, UploadFilter, reason_of
+from models.imaging.stores.uploads import UploadFilter, reason_of
 from models.kernel.errors import ConflictError
 from models.kernel.fields import Id
-from tasks.clients.storage.spool import spool_of
 
 PAGE_SIZE = 50
 State = Literal["declared", "held", "stored", "expired", "discarded"]
@@ -52,11 +52,9 @@ def discard_upload_page(request: Request, upload_id: Id, caller: Technician, for
     try:
         with tenant_work(caller) as session:
             uploads.get_upload(session, caller.tenant_id, upload_id)
-            ending = Ending("discarded", fill(SettleIn, form).note, caller.user_id or None)
-            uploads.give_up(session, caller.tenant_id, caller.actor, upload_id, ending)
+        discard(caller, upload_id, fill(SettleIn, form).note)
     except REFUSALS as error:
         return _page(request, caller, state, refused=error, about=upload_id)
-    spool_of(caller.tenant_slug).discard(upload_id)
     return redirect(request, f"/radiology/uploads?state={state}", flash="Discarded.")
 
 

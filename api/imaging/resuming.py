@@ -216,6 +216,7 @@ class Resuming:
     def _kept_out(self, file: Growing, error: NotLetInError) -> UploadAnswer:
         """Held with the rule; InvalidError where the way did the damage: the sender begins again."""
         file.sync()
+        self._entrance.spool.sync()  # what is held is acknowledged: its sender keeps nothing of it
         with tenant_session(self._caller.tenant_id) as session:
             if error.rule not in AGAIN:
                 held = uploads.hold(session, self._caller.tenant_id, self._caller.actor, self._upload.id, error.rule)

@@ -8,12 +8,13 @@ from api.deps import Caller, tenant_work
 from api.errors import errors
 from api.imaging.access import Page, Size, Uploader, UploadReader
 from api.imaging.answers import DeclaredAnswer, UploadAnswer, UploadPage
+from api.imaging.discarding import discard
 from api.imaging.receiving import pieces
 from api.imaging.resuming import Resuming
 from api.runs import start_completing
 from models.imaging.schemas import DeclarationIn, SettleIn, Uid
 from models.imaging.stores import uploads
-from models.imaging.stores.uploads import Ending, UploadFilter
+from models.imaging.stores.uploads import UploadFilter
 from models.kernel.fields import Id
 from tasks.clients.storage.spool import spool_of
 
@@ -107,13 +108,11 @@ def retry_upload(upload_id: Id, caller: Uploader) -> UploadAnswer:
 
 @router.post("/{upload_id}/discard", responses=errors(401, 403, 404, 409))
 def discard_upload(upload_id: Id, given: SettleIn, caller: Uploader) -> UploadAnswer:
-    """Give up an upload that is held or not complete. It never was an image: its bytes go, the note stays."""
-    with tenant_work(caller) as session:
-        ending = Ending("discarded", given.note, caller.user_id or None)
-        row = uploads.give_up(session, caller.tenant_id, caller.actor, upload_id, ending)
-        answer = UploadAnswer.of(row)
-    spool_of(caller.tenant_slug).discard(upload_id)
-    return answer
+    """Give up an upload that is held or not complete. It never was an image: its bytes go, the note stays.
+
+    503 while a part of it is being received, 409 once it has ended.
+    """
+    return discard(caller, upload_id, given.note)
 
 
 async def _receive(request: Request, response: Response, caller: Caller, upload_id: int, offset: int) -> UploadAnswer:

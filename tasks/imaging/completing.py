@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -24,12 +24,23 @@ from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for, storage_for_new
 from tasks.clients.storage.spool import BusyError, Growing, spool_of
-from tasks.imaging.outcomes import EXPIRED, HELD, NOBODY, NOT_TAKEN_IN, REMINDED, UploadReport
+from tasks.imaging.outcomes import (
+    EXPIRED,
+    HELD,
+    NOBODY,
+    NOT_GIVEN_UP,
+    NOT_REMOVED,
+    NOT_TAKEN_IN,
+    REMINDED,
+    UploadReport,
+)
 from tasks.runs import batch_task, described, flow_actor
 
 KEEP_SECONDS = 86_400
 """Of a file in the spool that belongs to nothing: a process at work may be about to name it."""
 MOST_DESCRIBED = 5_000
+MOST_NAMED = 20
+"""Uploads that a run's message names."""
 DAMAGED = ("checksum", "size")
 """What the way damaged: the sender begins again."""
 Work = Callable[["Completing"], None]
@@ -84,19 +95,7 @@ class Completing:
         sizes = {number: self._spool.size_of(number) for number in self._spool.numbered()}
         with tenant_session(self._tenant.id) as session:
             numbers = complete_ones(session, self._tenant.id, sizes)
-        if not numbers:
-            return
-        for number in numbers:
-            try:
-                self._finish(number)
-            except BusyError:
-                self._tally.count("being sent")
-            except (RetryableError, ConfigError, OperationalError):
-                raise
-            except Exception as error:  # noqa: BLE001  # a file that no rule foresaw must not stop all others
-                log.error("an upload could not be taken in", upload=number, error=described(error))
-                self._ended(number, NOT_TAKEN_IN)
-                self._tally.note(f"upload {number} of tenant {self._tenant.id}")
+        self._each(numbers, self._finish, NOT_TAKEN_IN)
 
     def remind(self) -> None:
         """One mail per uploader."""
@@ -114,19 +113,7 @@ class Completing:
         before = utc_now() - timedelta(days=settings().upload_expire_days)
         with tenant_session(self._tenant.id) as session:
             numbers = [each.id for each in uploads.waiting_since(session, self._tenant.id, before)]
-        for number in numbers:
-            try:
-                with self._spool.opened(number):
-                    with tenant_session(self._tenant.id) as session:
-                        upload = uploads.get_upload(session, self._tenant.id, number, lock=True)
-                        if upload.state != "declared" or upload.touched_at >= before:
-                            continue
-                        ending = uploads.Ending("expired", "no byte came for too long")
-                        uploads.give_up(session, self._tenant.id, self._actor, number, ending)
-                    self._spool.discard(number)
-                self._ended(number, EXPIRED)
-            except (BusyError, ConflictError):
-                self._tally.count("being sent")
+        self._each(numbers, partial(self._expire, before), NOT_GIVEN_UP)
 
     def sweep(self) -> None:
         """Temporary files of processes that are gone, and numbered ones whose upload has ended or is not known."""
@@ -134,21 +121,35 @@ class Completing:
         numbered = self._spool.numbered()
         with tenant_session(self._tenant.id) as session:
             states = states_of(session, self._tenant.id, numbered.keys())
-        for number, path in sorted(numbered.items()):
-            if states.get(number) in uploads.OPEN:
-                continue
-            try:
-                if number in states or path.stat().st_ctime < time.time() - KEEP_SECONDS:
-                    self._remove(number, is_known=number in states)
-            except (BusyError, FileNotFoundError):
-                self._tally.count("being sent")
+        ended = sorted(number for number in numbered if states.get(number) not in uploads.OPEN)
+        self._each(ended, partial(self._sweep, states.keys()), NOT_REMOVED)
 
     def describe(self) -> None:
         """Images that are not described, and series whose metadata is not made."""
         tenant = self._tenant
         place = partial(storage_for, tenant_slug=tenant.slug)
-        number = describe_pending(tenant.id, tenant.slug, place, pool(), self._spool.fresh, most=MOST_DESCRIBED)
-        self._tally.count("images described", number)
+        try:
+            number = describe_pending(tenant.id, tenant.slug, place, pool(), self._spool.fresh, most=MOST_DESCRIBED)
+        except ConfigError as error:
+            log.error("images could not be described", tenant=tenant.id, error=described(error))
+            self._tally.problem("tenants whose images cannot be read").note(f"images of tenant {tenant.id}")
+        else:
+            self._tally.count("images described", number)
+
+    def _each(self, numbers: Iterable[int], work: Callable[[int], None], failed: str) -> None:
+        """One that no rule foresaw, or that a person must see to, is told of and stops no other."""
+        for number in numbers:
+            try:
+                work(number)
+            except (BusyError, ConflictError, FileNotFoundError):
+                self._tally.count("being sent")
+            except (RetryableError, OperationalError):
+                raise
+            except Exception as error:  # noqa: BLE001  # counted, and the run is Failed
+                log.error(f"an upload is {failed}", upload=number, error=described(error))
+                self._ended(number, failed)
+                if self._tally.problems[failed] <= MOST_NAMED:
+                    self._tally.note(f"upload {number} of tenant {self._tenant.id}")
 
     def _finish(self, number: int) -> None:
         with self._spool.opened(number) as growing:
@@ -167,9 +168,26 @@ class Completing:
                         uploads.note_progress(session, self._tenant.id, number, 0)
                     self._ended(number, "damaged on the way", error.rule)
                     return
+                self._spool.sync()
                 with tenant_session(self._tenant.id) as session:
                     uploads.hold(session, self._tenant.id, self._actor, number, error.rule)
                 self._ended(number, HELD, error.rule)
+
+    def _expire(self, before: datetime, number: int) -> None:
+        with self._spool.opened(number):
+            with tenant_session(self._tenant.id) as session:
+                upload = uploads.get_upload(session, self._tenant.id, number, lock=True)
+                if upload.state != "declared" or upload.touched_at >= before:
+                    return
+                ending = uploads.Ending("expired", "no byte came for too long")
+                uploads.give_up(session, self._tenant.id, self._actor, number, ending)
+            self._spool.discard(number)
+        self._ended(number, EXPIRED)
+
+    def _sweep(self, known: Collection[int], number: int) -> None:
+        is_old = self._spool.of_upload(number).stat().st_ctime < time.time() - KEEP_SECONDS
+        if number in known or is_old:
+            self._remove(number, is_known=number in known)
 
     def _remove(self, number: int, *, is_known: bool) -> None:
         with self._spool.opened(number) as growing:

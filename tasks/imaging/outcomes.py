@@ -17,9 +17,11 @@ MOST_ROWS = 1000
 Cell = str | int | None
 WORDS = {"stored": "images stored", "repeated": "images repeated", "held": "images held", "failed": "images failed"}
 NOT_TAKEN_IN, NOBODY, HELD, EXPIRED, REMINDED = "not taken in", "nobody to mail", "held", "expired", "reminded of"
-PLACES: dict[Cell, int] = {what: n for n, what in enumerate((NOT_TAKEN_IN, NOBODY, HELD, EXPIRED, REMINDED))}
+NOT_GIVEN_UP, NOT_REMOVED = "not given up", "not removed"
+FAILED = (NOT_TAKEN_IN, NOT_GIVEN_UP, NOT_REMOVED)
+PLACES: dict[Cell, int] = {what: n for n, what in enumerate((*FAILED, NOBODY, HELD, EXPIRED, REMINDED))}
 """What came of an upload, in the order of the table; anything else behind it."""
-PROBLEMS = frozenset({NOT_TAKEN_IN, NOBODY})
+PROBLEMS = frozenset({*FAILED, NOBODY})
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,8 @@
 import io
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -15,7 +16,9 @@ from flows.imaging.complete_uploads import complete_uploads
 from models.imaging.intake import Intake
 from models.imaging.stores import uploads
 from models.kernel.audit import SYSTEM
+from models.kernel.errors import ConfigError
 from models.kernel.tenancy import tenant_session
+from tasks.clients.storage.filesystem import FilesystemStorage
 from tasks.clients.storage.spool import spool_of
 from tasks.imaging import completing
 from tasks.imaging.completing import Completing
@@ -219,6 +222,42 @@ def test_an_image_whose_upload_is_not_known_is_taken_in_and_not_removed(
     assert len(clinic.rows("SELECT 1 FROM radiology_image WHERE source = 'storage'")) == 2
     assert len(clinic.spool()) == 1
     assert run().message == "nothing to do"
+
+
+@pytest.mark.parametrize("slug", ["north", "south"])
+def test_an_upload_that_a_person_must_see_to_stops_no_other_and_no_other_tenant(
+    clinic: Clinic, make_clinic: Callable[[str], Clinic], monkeypatch: pytest.MonkeyPatch, slug: str
+) -> None:
+    """The run is Failed, with a count."""
+    clinics = {"north": clinic, "south": make_clinic("south")}
+    numbers = {each.slug: declared(each, ct(1), ct(2)) for each in clinics.values()}
+    put = FilesystemStorage.put
+
+    def refusing(storage: FilesystemStorage, key: str, source: Path, **more: Any) -> bool:
+        if source == spool_of(slug).of_upload(numbers[slug][0]):
+            raise ConfigError("image storage: no right to do this (LABWIRE_MEDIA_ROOT)")
+        return put(storage, key, source, **more)
+
+    monkeypatch.setattr(FilesystemStorage, "put", refusing)
+    tally = run().tally
+    told = f"upload {numbers[slug][0]} of tenant {clinics[slug].tenant_id}"
+    assert (tally.counts, tally.problems, tally.notes) == ({"finished": 3}, {"not taken in": 1}, [told])
+    assert tally.as_state().is_failed()
+    assert [states(each) == ["stored", "stored"] for each in clinics.values()] == [slug != "north", slug != "south"]
+
+
+def test_of_a_tenant_whose_storage_is_not_set_up_the_others_are_described(
+    clinic: Clinic, make_clinic: Callable[[str], Clinic]
+) -> None:
+    south = make_clinic("south")
+    for each in (clinic, south):
+        each.stow(ct(1))
+    clinic.rows("UPDATE radiology_image SET backend = 's3' RETURNING 1")
+    tally = run(Completing.describe)
+    assert (tally.counts, tally.problems) == (
+        {"images described": 1},
+        {"tenants whose images cannot be read": 1},
+    )
 
 
 STEPS = {"before it is stored": "before", "after it is stored": "after"}

@@ -3,12 +3,16 @@
 Nothing here cuts the power: the system's calls are watched.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.imaging.stores import uploads
+from models.kernel.audit import SYSTEM
+from tasks.imaging import completing
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, STUDY, ct, picture
 
@@ -96,3 +100,35 @@ def test_sent_by_stow_and_by_form(clinic: Clinic, disk: Disk) -> None:
     )
     assert form.status_code == 200, form.text
     assert (disk.linked, disk.unsynced) == (8, [])  # the picture, and its Secondary Capture
+
+
+@pytest.mark.parametrize("door", ["sent", "completed"])
+def test_what_is_held_keeps_its_name_too(clinic: Clinic, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
+    """Its sender is told that it is kept, and keeps nothing itself."""
+    synced, told, fsync, hold = list[str](), list[str](), os.fsync, uploads.hold
+
+    def syncing(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def holding(*args: Any) -> Any:
+        told.extend(synced)
+        return hold(*args)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(uploads, "hold", holding)
+    spool = clinic.media / clinic.slug / ".uploads"
+    if door == "sent":
+        number = _send(clinic, ct(), image_uid=f"{SERIES}.2")["id"]
+    else:
+        number = _send(clinic, ct()[:100], image_uid=f"{SERIES}.2", **_said(ct()))["id"]
+        (spool / str(number)).write_bytes(ct())
+        assert completing.complete("", SYSTEM, completing.Completing.finish).message == "held 1"
+    assert clinic.rows("SELECT state FROM image_upload") == [("held",)]
+    assert told[-1] == str(spool)
+    assert str(spool / str(number)) in told
+    assert {str(clinic.media.parent), str(clinic.media), str(clinic.media / clinic.slug)} <= set(told)
+
+
+def _said(file: bytes) -> dict[str, Any]:
+    return {"file_size": len(file), "checksum": hashlib.sha256(file).hexdigest()}

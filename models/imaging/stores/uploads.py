@@ -161,8 +161,7 @@ class Ending:
 def give_up(session: Session, tenant_id: int, actor: Actor, upload_id: int, ending: Ending) -> ImageUpload:
     """End an open upload; ConflictError where it has ended."""
     upload = get_upload(session, tenant_id, upload_id, lock=True)
-    if upload.state not in OPEN:
-        raise ConflictError(f"upload {upload_id} has ended")
+    refuse_ended(upload)
     before, upload.state, upload.ended_at = upload.state, ending.state, utc_now()
     upload.settled_by, upload.note = ending.user_id, ending.note
     session.flush()
@@ -170,6 +169,12 @@ def give_up(session: Session, tenant_id: int, actor: Actor, upload_id: int, endi
     action = Action(f"image_upload.{ending.state}", "image_upload", upload_id, changes)
     record(session, tenant_id, actor, action)
     return upload
+
+
+def refuse_ended(upload: ImageUpload) -> None:
+    """ConflictError where it has ended."""
+    if upload.state not in OPEN:
+        raise ConflictError(f"upload {upload.id} has ended")
 
 
 def waiting_since(session: Session, tenant_id: int, before: datetime, *, most: int = 1000) -> Sequence[ImageUpload]:

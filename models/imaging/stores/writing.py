@@ -29,6 +29,7 @@ from models.imaging.stores.writing_statements import (
 )
 from models.imaging.tables import RadiologyOrder, RadiologySeries, RadiologyStudy
 from models.kernel.audit import Action, Actor, put_many, record
+from models.kernel.errors import ConflictError
 from models.kernel.pipeline import Pipeline
 from models.people.tables import Patient
 
@@ -163,8 +164,8 @@ def _finish(
         pipeline.send()
         assign(writing.session, tenant_id, order, taken.study_id)
     pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, 1, original.size, new_series, new.found.modality)
-    _end_upload(writing, new, taken)
     put_many(pipeline, tenant_id, [(writing.actor, stored_action(new, taken))])
+    end_upload(pipeline, tenant_id, new.upload_id, taken)
     pipeline.send()
     if order is not None:
         mark_performed(writing.session, tenant_id, writing.actor, order, taken.study_id)
@@ -253,6 +254,9 @@ def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
         values = {
             "key": writing.put(new.original),
             "wrapped_key": writing.put(new.wrapped) if new.wrapped else None,
+            "wrapped_size": new.wrapped.size if new.wrapped else None,
+            "wrapped_checksum": new.wrapped.checksum if new.wrapped else None,
+            "transfer_syntax_uid": new.found.transfer_syntax_uid,
             "backend": writing.backend,
             "tenant_id": writing.tenant_id,
             "id": known.image_id,
@@ -262,11 +266,12 @@ def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
         changes = {"problem": [known.problem, None], "source": new.source}
         action = Action("image.restore", "radiology_image", known.image_id, changes)
         record(writing.session, writing.tenant_id, writing.actor, action)
-    _end_upload(writing, new, taken)
+    end_upload(writing.pipeline, writing.tenant_id, new.upload_id, taken)
     writing.pipeline.send()
     return taken
 
 
-def _end_upload(writing: Writing, new: NewImage, taken: Taken) -> None:
-    if new.upload_id is not None:
-        writing.pipeline.put(END_UPLOAD, writing.tenant_id, new.upload_id, taken.image_id)
+def end_upload(pipeline: Pipeline, tenant_id: int, upload_id: int | None, taken: Taken) -> None:
+    """The upload is stored; ConflictError where it was given up meanwhile: then nothing of it is to stay."""
+    if upload_id is not None and not pipeline.ask(END_UPLOAD, tenant_id, upload_id, taken.image_id):
+        raise ConflictError(f"upload {upload_id} has ended")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.imaging.stores.writing import NewImage, Taken, is_settled, stored_action, values_of
-from models.imaging.stores.writing_statements import COLUMNS, COUNT_SERIES, COUNT_STUDY, END_UPLOAD, TYPES
+from models.imaging.stores.writing import NewImage, Taken, end_upload, is_settled, stored_action, values_of
+from models.imaging.stores.writing_statements import COLUMNS, COUNT_SERIES, COUNT_STUDY, TYPES
 from models.kernel.audit import Actor, put_many
 from models.kernel.pipeline import Pipeline, Prepared, as_json
 
@@ -68,14 +68,14 @@ def finish_group(pipeline: Pipeline, tenant_id: int, members: Sequence[Member]) 
         studies[key] += 1
         study_bytes[key] += member.new.original.size
         _note_keys(pipeline, tenant_id, member)
-        if member.new.upload_id is not None:
-            pipeline.put(END_UPLOAD, tenant_id, member.new.upload_id, member.taken.image_id)
     put_many(pipeline, tenant_id, [(one.actor, stored_action(one.new, one.taken)) for one in members])
     for series_id, number in sorted(series.items()):
         pipeline.put(COUNT_SERIES, tenant_id, series_id, number, series_bytes[series_id])
     for (study_id, modality), number in sorted(studies.items()):
         size = study_bytes[study_id, modality]
         pipeline.put(COUNT_STUDY, tenant_id, study_id, number, size, 0, modality)
+    for member in members:
+        end_upload(pipeline, tenant_id, member.new.upload_id, member.taken)
 
 
 def _note_keys(pipeline: Pipeline, tenant_id: int, member: Member) -> None:

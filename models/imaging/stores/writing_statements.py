@@ -80,10 +80,13 @@ END_UPLOAD = Prepared(
     UPDATE image_upload SET state = 'stored', image_id = $3, ended_at = now(), touched_at = now(),
         received_bytes = file_size
     WHERE tenant_id = $1 AND id = $2 AND state IN ('declared', 'held')
+    RETURNING id
     """,
 )
 RESTORE = text("""
-UPDATE radiology_image SET problem = NULL, file_key = :key, wrapped_key = :wrapped_key, backend = :backend,
-    checked_at = now()
+UPDATE radiology_image SET problem = NULL, file_key = :key, backend = :backend, checked_at = now(),
+    wrapped_key = :wrapped_key, wrapped_size = :wrapped_size, wrapped_checksum = :wrapped_checksum,
+    transfer_syntax_uid = :transfer_syntax_uid
 WHERE tenant_id = :tenant_id AND id = :id
 """)
+"""A picture is wrapped anew, with the words that came with it this time: its row says what was written."""

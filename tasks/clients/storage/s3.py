@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from models.imaging.ports import KeyTakenError, StoredObject
+from models.imaging.ports import KeyTakenError, MissingObjectError, StoredObject
 from models.imaging.uids import safe_name
 from models.kernel.errors import ConfigError, InvalidError, RetryableError
 from tasks.clients.storage import folders, s3_parts
@@ -67,7 +67,7 @@ class S3Storage:
             if not is_conditional or size > self._single_largest:  # told before gigabytes are sent
                 found = self._head(named)
                 if found is not None:
-                    return self._same(key, named, found, sha256, size)
+                    return self._same(key, found, sha256, size)
             condition = {"IfNoneMatch": "*"} if is_conditional else {}
             if size > self._single_largest:
                 is_new = self._put_in_parts(arguments, condition, source, sha256, size)
@@ -78,7 +78,7 @@ class S3Storage:
             found = self._head(named)
             if found is None:
                 raise RetryableError("S3: said that the key is taken, and that there is nothing")
-            return self._same(key, named, found, sha256, size)
+            return self._same(key, found, sha256, size)
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The object's bytes, or `length` of them from `start`, in pieces of at most 256 KB; MissingObjectError."""
@@ -203,13 +203,17 @@ class S3Storage:
             raise
         return True
 
-    def _same(self, key: str, named: dict[str, Any], found: dict[str, Any], sha256: str, size: int) -> bool:
-        """False where the same bytes lie there: nothing was written. KeyTakenError where others do."""
-        known = found.get("Metadata", {}).get("sha256")
-        if known is None and found["ContentLength"] == size:  # not put by us: read it
-            known = hashed(self.read(key))
-        if known != sha256 or found["ContentLength"] != size:
-            raise KeyTakenError("other bytes lie under this key")
+    def _same(self, key: str, found: dict[str, Any], sha256: str, size: int) -> bool:
+        """False where the same bytes lie there: nothing was written. KeyTakenError where others do.
+
+        They are read: what the object says of itself it says also once it is corrupt, and is put again because of that.
+        """
+        said = found.get("Metadata", {}).get("sha256", sha256)
+        try:
+            if said != sha256 or found["ContentLength"] != size or hashed(self.read(key)) != sha256:
+                raise KeyTakenError("other bytes lie under this key")
+        except MissingObjectError:
+            raise RetryableError("S3: the object was removed while it was looked at") from None
         return False
 
     def _head(self, named: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,19 +5,23 @@
 
 import fcntl
 import os
+import stat as modes
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from models.kernel.errors import ConfigError, RetryableError
 from models.kernel.settings import settings
+from tasks.clients.storage import folders
 from tasks.clients.storage.syncing import begin_sync
 
 FOLDER = ".uploads"
 TEMPORARY = "tmp-"
+PIECE_BYTES = 1024 * 1024
+BUSY = "another connection is sending this upload"
 
 
 class BusyError(RetryableError):
@@ -48,25 +52,22 @@ class Spool:
 
     @contextmanager
     def opened(self, upload_id: int) -> Iterator["Growing"]:
-        """The upload's file to write to: by one writer at a time, among all processes. BusyError for the second."""
+        """The upload's file to write to: by one writer at a time, among all processes. BusyError for the second.
+
+        One that a failed transaction had put into storage is copied first: what lies there may be an image by now.
+        """
         self._make()
-        path = self.of_upload(upload_id)
-        with disk_errors():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        growing = Growing(path, descriptor)
-        try:
-            if not growing.is_alone():
-                raise BusyError("another connection is sending this upload", retry_after_seconds=1)
+        with ExitStack() as held:
+            growing = held.enter_context(_alone(self.of_upload(upload_id)))
+            if not growing.is_ours():
+                growing = held.enter_context(self._copied(growing, upload_id))
             yield growing
-        finally:
-            growing.is_open = False
-            os.close(descriptor)
 
     def keep_as(self, path: Path, upload_id: int) -> None:
         """Make a temporary file the one of this upload, durably."""
         with disk_errors():
             path.replace(self.of_upload(upload_id))
-            self.sync()
+        self.sync()
 
     def discard(self, upload_id: int) -> None:
         """Remove the upload's file."""
@@ -91,31 +92,69 @@ class Spool:
 
     def sync(self) -> None:
         """Make the folder's names durable."""
-        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with disk_errors():
+            folders.sync_folder(self._root)
+
+    @contextmanager
+    def _copied(self, linked: "Growing", upload_id: int) -> Iterator["Growing"]:
+        """A copy that takes the file's name, locked before it has it. After a kill one of the two is there, whole."""
+        with _alone(self._root / f"{TEMPORARY}copy-{int(upload_id)}") as copy:
+            # The lock on what cannot be written to is shared: another may have put a copy there before ours was locked.
+            if not linked.has_its_name():
+                copy.path.unlink(missing_ok=True)
+                raise BusyError(BUSY, retry_after_seconds=1)
+            try:
+                copy.take_over(linked)
+            except BaseException:
+                copy.path.unlink(missing_ok=True)
+                raise
+            self.sync()
+            yield copy
 
     def _make(self) -> None:
         with disk_errors():
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.make_root(self._root)
 
 
 class Growing:
     """An upload's file in the hands of its one writer."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path, self._descriptor, self.is_open = path, descriptor, True
+    def __init__(self, path: Path, descriptor: int, *, is_writable: bool) -> None:
+        self.path, self._descriptor, self._is_writable = path, descriptor, is_writable
         self._syncing: Future[None] | None = None
 
     def is_alone(self) -> bool:
-        """Whether the lock is ours; False too where the file was taken in and is gone meanwhile."""
+        """Whether the lock is ours; False too where the file was taken in and is gone meanwhile.
+
+        What is not writable is locked against writers only: NFS gives no other lock on what is opened to be read.
+        """
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.fstat(self._descriptor).st_ino == self.path.stat().st_ino
+            fcntl.flock(self._descriptor, (fcntl.LOCK_EX if self._is_writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            return self.has_its_name()
         except OSError:
             return False
+
+    def has_its_name(self) -> bool:
+        """Whether it is what lies at its path."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def is_ours(self) -> bool:
+        """Whether nothing else names the file, as an object of the storage does from its put on."""
+        found = os.fstat(self._descriptor)
+        return self._is_writable and found.st_nlink <= 1 and bool(found.st_mode & modes.S_IWUSR)
+
+    def take_over(self, other: "Growing") -> None:
+        """Become what the other is, durably, and take its name."""
+        with disk_errors():
+            os.ftruncate(self._descriptor, 0)
+            while piece := os.pread(other._descriptor, PIECE_BYTES, self.size):
+                self.write(piece, self.size)
+            os.fsync(self._descriptor)
+            os.rename(self.path, other.path)
+        self.path = other.path
 
     @property
     def size(self) -> int:
@@ -124,6 +163,7 @@ class Growing:
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, which lies at most at the end."""
+        self._refuse_linked()
         view, self._syncing = memoryview(data), None
         with disk_errors():
             while view:
@@ -145,8 +185,43 @@ class Growing:
 
     def empty(self) -> None:
         """Begin again."""
+        self._refuse_linked()
+        self._syncing = None
         with disk_errors():
             os.ftruncate(self._descriptor, 0)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        os.close(self._descriptor)
+
+    def _refuse_linked(self) -> None:
+        """It was put into storage since it was opened: whoever opens it next has a copy."""
+        if not self.is_ours():
+            raise BusyError(BUSY, retry_after_seconds=1)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Growing]:
+    """The file with its lock, made where it is not there; BusyError where another has that."""
+    with disk_errors():
+        growing = _opened(path)
+    try:
+        if not growing.is_alone():
+            raise BusyError(BUSY, retry_after_seconds=1)
+        yield growing
+    finally:
+        growing.close()
+
+
+def _opened(path: Path) -> Growing:
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return Growing(path, os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o600), is_writable=True)
+    except PermissionError as refused:
+        try:
+            return Growing(path, os.open(path, flags | os.O_RDONLY), is_writable=False)
+        except FileNotFoundError:
+            raise refused from None
 
 
 def spool_of(tenant_slug: str) -> Spool:
