@@ -155,13 +155,18 @@ def _next_of_series(writing: Writing, new: NewImage) -> Taken | None:
 def _finish(
     writing: Writing, new: NewImage, taken: Taken, *, new_series: int, order: RadiologyOrder | None = None
 ) -> None:
-    """Bytes to their place, counts, the order's study, the upload's end, the audit row. The series before the study."""
+    """Bytes to their place, counts, the order's study, the upload's end, the audit row. The series before the study.
+
+    The study is its order's before the bytes are put: who gave it to another order meanwhile keeps this image out.
+    """
     pipeline, tenant_id, original = writing.pipeline, writing.tenant_id, new.original
-    _put_all(writing, taken.image_id, new)
+    if order is None:
+        _put_all(writing, taken.image_id, new)
     pipeline.put(COUNT_SERIES, tenant_id, taken.series_id, 1, original.size)
     if order is not None:
         pipeline.send()
         assign(writing.session, tenant_id, order, taken.study_id)
+        _put_all(writing, taken.image_id, new)
     pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, 1, original.size, new_series, new.found.modality)
     _end_upload(writing, new, taken)
     put_many(pipeline, tenant_id, [(writing.actor, stored_action(new, taken))])
