@@ -177,13 +177,13 @@ def test_of_two_orders_named_at_once_for_a_new_study_one_is_performed(
     """The other's image is kept out before its bytes are: nothing of it lies in storage to be taken in by itself."""
     patient_id = clinic.patient()
     first, second = clinic.order(patient_id), clinic.order(patient_id)
-    at_studies, new_study = threading.Barrier(2), writing._new_study
+    at_studies, make_study = threading.Barrier(2), writing.make_study
 
     def both(*given: Any) -> int:
         at_studies.wait(20)
-        return new_study(*given)
+        return make_study(*given)
 
-    monkeypatch.setattr(writing, "_new_study", both)
+    monkeypatch.setattr(writing, "make_study", both)
     spool, intake = spool_of(clinic.slug), Intake(clinic.tenant_id, SYSTEM, storage_for_new(clinic.slug), pool())
 
     def take(number: int, order_id: int) -> Stored | str:

@@ -4,26 +4,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from models.imaging.tables import ImageUpload, RadiologyImage
+from models.imaging.ports import DICOM
+from models.imaging.tables import ImageUpload, RadiologyImage, RadiologySeries, RadiologyStudy
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError
 
 SAME = ("study_uid", "series_uid", "filename", "file_size", "mime_type", "checksum", "radiology_order_id")
 """What must be as it was when a file is declared again."""
+OF_STUDY = {"study_uid": "study_uid", "radiology_order_id": "radiology_order_id", "patient_code": "patient_id"}
+"""What is declared of all files at once, and how the sender calls it."""
 
 
 @dataclass(slots=True)
 class Declaring:
-    """Values of uploads by image UID; `fields` says how the sender calls each."""
+    """Values of uploads by image UID; `places` says where in the declaration each stands."""
 
     session: Session
     tenant_id: int
     wanted: Mapping[str, dict[str, Any]]
-    fields: Mapping[str, str]
+    places: Mapping[str, str]
     _found: dict[str, ImageUpload] = field(default_factory=dict)
 
     def rows(self) -> list[ImageUpload]:
@@ -35,28 +38,54 @@ class Declaring:
         return [self._found[uid] for uid in self.wanted]
 
     def _look_for_stored(self) -> None:
-        image, upload = RadiologyImage, ImageUpload
-        stored = {
-            row.image_uid: row
-            for row in self.session.execute(
-                select(image.id, image.image_uid, image.checksum).where(
-                    image.tenant_id == self.tenant_id, image.image_uid.in_(self.wanted)
-                )
+        """Those that are stored as they are declared; one whose study has no order yet is sent again for its order."""
+        image, series, study, upload = RadiologyImage, RadiologySeries, RadiologyStudy, ImageUpload
+        rows = self.session.execute(
+            select(
+                *(image.id, image.image_uid, image.checksum, series.series_uid, study.study_uid),
+                *(study.patient_code, study.radiology_order_id),
             )
-        }
-        for uid, row in stored.items():
-            if row.checksum != self.wanted[uid]["checksum"]:
-                raise ConflictError("another file is stored under this image UID", field=self.fields[uid])
+            .join(series, (series.tenant_id == image.tenant_id) & (series.id == image.series_id))
+            .join(study, (study.tenant_id == series.tenant_id) & (study.id == series.study_id))
+            .where(image.tenant_id == self.tenant_id, image.image_uid.in_(self.wanted))
+        )
+        stored = {row.image_uid: row.id for row in rows if self._is_as_stored(row)}
         if not stored:
             return
         told = select(upload).where(
             upload.tenant_id == self.tenant_id, upload.image_uid.in_(stored), upload.state == "stored"
         )
         self._found |= {row.image_uid: row for row in self.session.scalars(told)}
-        for uid, row in stored.items():
+        for uid, image_id in stored.items():
             if uid not in self._found:
-                self._found[uid] = self._ended(uid, row.id)
+                self._found[uid] = self._ended(uid, image_id)
         self.session.flush()
+
+    def _is_as_stored(self, row: Row[Any]) -> bool:
+        """False where its order is still to be given to its study; ConflictError names what is stored otherwise."""
+        wanted = self.wanted[row.image_uid]
+        if row.checksum != wanted["checksum"]:
+            raise ConflictError(
+                "another file is stored under this image UID", field=self._named(row.image_uid, "image_uid")
+            )
+        for name in ("study_uid", "series_uid"):
+            if getattr(row, name) != wanted[name]:
+                raise self._conflict(row.image_uid, name)
+        order_id = wanted["radiology_order_id"]
+        if order_id is not None and row.radiology_order_id not in (None, order_id):
+            raise self._conflict(row.image_uid, "radiology_order_id")
+        is_asked = wanted["mime_type"] == DICOM or order_id is None  # else the order was asked, by every code
+        if is_asked and wanted["declared"].get("patient_code") not in (None, row.patient_code):
+            raise self._conflict(row.image_uid, "patient_code")
+        return order_id in (None, row.radiology_order_id)
+
+    def _named(self, uid: str, name: str) -> str:
+        """What the sender calls this value."""
+        return OF_STUDY.get(name) or f"{self.places[uid]}.{name}"
+
+    def _conflict(self, uid: str, name: str) -> ConflictError:
+        field = self._named(uid, name)
+        return ConflictError(f"{field}: the image is there with another", field=field)
 
     def _ended(self, uid: str, image_id: int) -> ImageUpload:
         values = self.wanted[uid]
@@ -80,5 +109,7 @@ class Declaring:
         )
         for row in self.session.scalars(wanted):
             if any(getattr(row, name) != self.wanted[row.image_uid][name] for name in SAME):
-                raise ConflictError("declared before with another content", field=self.fields[row.image_uid])
+                raise ConflictError(
+                    "declared before with another content", field=self._named(row.image_uid, "image_uid")
+                )
             self._found[row.image_uid] = row

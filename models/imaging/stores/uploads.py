@@ -44,15 +44,15 @@ def declare(session: Session, tenant_id: int, actor: Actor, given: DeclarationIn
     study_uid = given.study_uid or whose(session, tenant_id, None, order_id).study_uid
     study_uid = study_uid or derived_uid(tenant_id, "study", order_id)
     wanted: dict[str, dict[str, Any]] = {}
-    fields: dict[str, str] = {}
+    places: dict[str, str] = {}
     for index, image in enumerate(given.images):
         values = _values(tenant_id, study_uid, given, image)
         uid = values["image_uid"]
         if uid in wanted:
             raise InvalidError("declared twice", field=f"images.{index}.image_uid")
         wanted[uid] = values | {"radiology_order_id": order_id, "uploaded_by": user_id or None}
-        fields[uid] = f"images.{index}.image_uid"
-    rows = Declaring(session, tenant_id, wanted, fields).rows()
+        places[uid] = f"images.{index}"
+    rows = Declaring(session, tenant_id, wanted, places).rows()
     changes = {"uploads": [row.id for row in rows], "order": order_id}
     record(session, tenant_id, actor, Action("image_upload.declare", "image_upload", rows[0].id, changes))
     return rows
