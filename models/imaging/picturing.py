@@ -8,7 +8,7 @@ from models.imaging.files import sha256_of, sync_file
 from models.imaging.offers import Offer
 from models.imaging.ports import ImageParser, Instance, NotAnImageError, Picture, Wrapping
 from models.imaging.rules import NotLetInError
-from models.imaging.stores.pictures import whose
+from models.imaging.stores.pictures import Whose, whose
 from models.imaging.stores.writing import Bytes
 from models.imaging.uids import derived_uid, object_key, safe_name
 from models.kernel.errors import HeldError
@@ -23,8 +23,8 @@ class PictureIntake:
     def __init__(self, tenant_id: int, parser: ImageParser) -> None:
         self._tenant_id, self._parser = tenant_id, parser
 
-    def instance_of(self, offer: Offer, picture: Picture, digest: str) -> Instance:
-        """What the picture is within its study: the same file in the same study has the same UIDs every time."""
+    def instance_of(self, offer: Offer, picture: Picture, digest: str) -> tuple[Instance, Whose]:
+        """What the picture is within its study, and whose: the same file there has the same UIDs every time."""
         declared = offer.declared
         with tenant_session(self._tenant_id) as session:
             owner = whose(session, self._tenant_id, declared.study_uid, offer.radiology_order_id)
@@ -32,7 +32,7 @@ class PictureIntake:
         if study_uid is None:
             study_uid = derived_uid(self._tenant_id, "study", offer.radiology_order_id or digest)
         series_uid = declared.series_uid or derived_uid(self._tenant_id, study_uid, "pictures")
-        return Instance(
+        found = Instance(
             study_uid=study_uid,
             series_uid=series_uid,
             image_uid=declared.image_uid or derived_uid(self._tenant_id, study_uid, series_uid, digest),
@@ -53,6 +53,7 @@ class PictureIntake:
             columns=picture.width,
             tags=picture.exif,
         )
+        return found, owner
 
     def wrap(self, offer: Offer, found: Instance) -> tuple[Bytes, Path, Instance]:
         """The Secondary Capture, a durable file beside the offered one; NotLetInError leaves none."""
