@@ -5,13 +5,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from models.imaging.files import sha256_of, sync_file
-from models.imaging.offers import Offer
+from models.imaging.offers import FOUND, Offer
 from models.imaging.ports import ImageParser, Instance, NotAnImageError, Picture, Wrapping
 from models.imaging.rules import NotLetInError
 from models.imaging.stores.pictures import Whose, whose
 from models.imaging.stores.writing import Bytes
 from models.imaging.uids import derived_uid, object_key, safe_name
-from models.kernel.errors import HeldError
+from models.kernel.errors import HeldError, InvalidError
 from models.kernel.tenancy import tenant_session
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -24,8 +24,13 @@ class PictureIntake:
         self._tenant_id, self._parser = tenant_id, parser
 
     def instance_of(self, offer: Offer, picture: Picture, digest: str) -> tuple[Instance, Whose]:
-        """What the picture is within its study, and whose: the same file there has the same UIDs every time."""
+        """What the picture is within its study, and whose: the same file there has the same UIDs every time.
+
+        InvalidError where neither an order nor a study is named; one that is found and not sent is kept all the same.
+        """
         declared = offer.declared
+        if declared.study_uid is None and offer.radiology_order_id is None and offer.source != FOUND:
+            raise InvalidError("a JPEG or PNG needs an order or a study", field="radiology_order_id")
         with tenant_session(self._tenant_id) as session:
             owner = whose(session, self._tenant_id, declared.study_uid, offer.radiology_order_id)
         study_uid = declared.study_uid or owner.study_uid

@@ -81,3 +81,11 @@ def test_a_held_picture_is_stored_as_what_it_is_once_it_was_put_right(clinic: Cl
     assert retry(clinic)["state"] == "stored"
     assert clinic.rows("SELECT radiology_order_id, image_count FROM radiology_study") == [(order_id, 2)]
     assert ("Wound",) in clinic.rows("SELECT series_description FROM radiology_series")
+
+
+def test_a_picture_for_which_neither_order_nor_study_is_named_is_refused(clinic: Clinic) -> None:
+    for said in ({}, {"patient_id": "P123"}, {"accession_number": "A7"}):
+        refused = form(clinic, picture(), **said)
+        assert (refused.status_code, refused.json()["fields"][0]["field"]) == (422, "radiology_order_id")
+    assert clinic.rows("SELECT 1 FROM radiology_study UNION SELECT 1 FROM image_upload") == []
+    assert clinic.objects() == clinic.spool() == []
