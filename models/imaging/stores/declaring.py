@@ -13,10 +13,14 @@ from models.imaging.tables import ImageUpload, RadiologyImage, RadiologySeries, 
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError
 
-SAME = ("study_uid", "series_uid", "filename", "file_size", "mime_type", "checksum", "radiology_order_id")
-"""What must be as it was when a file is declared again."""
-OF_STUDY = {"study_uid": "study_uid", "radiology_order_id": "radiology_order_id", "patient_code": "patient_id"}
+SAME = ("study_uid", "radiology_order_id", "series_uid", "checksum", "file_size", "mime_type", "filename")
+"""What must be as it was when a file is declared again, besides all that is said of it."""
+OF_STUDY = {
+    **{name: name for name in ("study_uid", "radiology_order_id", "accession_number", "study_description", "modality")},
+    "patient_code": "patient_id",
+}
 """What is declared of all files at once, and how the sender calls it."""
+STORED, DECLARED = "the image is stored with another", "declared before with another"
 
 
 @dataclass(slots=True)
@@ -65,27 +69,21 @@ class Declaring:
         """False where its order is still to be given to its study; ConflictError names what is stored otherwise."""
         wanted = self.wanted[row.image_uid]
         if row.checksum != wanted["checksum"]:
-            raise ConflictError(
-                "another file is stored under this image UID", field=self._named(row.image_uid, "image_uid")
-            )
+            raise self._conflict(row.image_uid, "checksum", STORED)
         for name in ("study_uid", "series_uid"):
             if getattr(row, name) != wanted[name]:
-                raise self._conflict(row.image_uid, name)
+                raise self._conflict(row.image_uid, name, STORED)
         order_id = wanted["radiology_order_id"]
         if order_id is not None and row.radiology_order_id not in (None, order_id):
-            raise self._conflict(row.image_uid, "radiology_order_id")
+            raise self._conflict(row.image_uid, "radiology_order_id", STORED)
         is_asked = wanted["mime_type"] == DICOM or order_id is None  # else the order was asked, by every code
         if is_asked and wanted["declared"].get("patient_code") not in (None, row.patient_code):
-            raise self._conflict(row.image_uid, "patient_code")
+            raise self._conflict(row.image_uid, "patient_code", STORED)
         return order_id in (None, row.radiology_order_id)
 
-    def _named(self, uid: str, name: str) -> str:
-        """What the sender calls this value."""
-        return OF_STUDY.get(name) or f"{self.places[uid]}.{name}"
-
-    def _conflict(self, uid: str, name: str) -> ConflictError:
-        field = self._named(uid, name)
-        return ConflictError(f"{field}: the image is there with another", field=field)
+    def _conflict(self, uid: str, name: str, what: str) -> ConflictError:
+        field = OF_STUDY.get(name) or f"{self.places[uid]}.{name}"
+        return ConflictError(f"{field}: {what}", field=field)
 
     def _ended(self, uid: str, image_id: int) -> ImageUpload:
         values = self.wanted[uid]
@@ -108,8 +106,13 @@ class Declaring:
             upload.tenant_id == self.tenant_id, upload.image_uid.in_(uids), upload.state == "declared"
         )
         for row in self.session.scalars(wanted):
-            if any(getattr(row, name) != self.wanted[row.image_uid][name] for name in SAME):
-                raise ConflictError(
-                    "declared before with another content", field=self._named(row.image_uid, "image_uid")
-                )
+            if differing := self._differing(row):
+                raise self._conflict(row.image_uid, differing[0], DECLARED)
             self._found[row.image_uid] = row
+
+    def _differing(self, row: ImageUpload) -> list[str]:
+        """What was said otherwise before."""
+        wanted = self.wanted[row.image_uid]
+        said, before = wanted["declared"], row.declared
+        names = [name for name in SAME if getattr(row, name) != wanted[name]]
+        return names + [name for name in sorted({*said, *before}) if said.get(name) != before.get(name)]
