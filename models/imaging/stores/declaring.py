@@ -20,6 +20,8 @@ OF_STUDY = {
     "patient_code": "patient_id",
 }
 """What is declared of all files at once, and how the sender calls it."""
+RULED = ("study_uid", "radiology_order_id", "series_uid", "mime_type")
+"""What rules ask: declared otherwise, a file that is held may yet be let in."""
 STORED, DECLARED = "the image is stored with another", "declared before with another"
 
 
@@ -36,6 +38,7 @@ class Declaring:
     def rows(self) -> list[ImageUpload]:
         """The upload of each, in the order of the values; ConflictError names the one that differs."""
         self._look_for_stored()
+        self._look_for_held()
         while missing := [uid for uid in self.wanted if uid not in self._found]:
             self._insert(missing)
             self._look_for_declared([uid for uid in missing if uid not in self._found])
@@ -91,6 +94,21 @@ class Declaring:
         made = ImageUpload(**values, **ended, ended_at=utc_now())
         self.session.add(made)
         return made
+
+    def _look_for_held(self) -> None:
+        """Those whose bytes are here, and that a rule keeps out however they are declared now."""
+        upload = ImageUpload
+        wanted = select(upload).where(
+            upload.tenant_id == self.tenant_id, upload.image_uid.in_(self.wanted), upload.state == "held"
+        )
+        for row in self.session.scalars(wanted):
+            if row.checksum == self.wanted[row.image_uid]["checksum"] and not self._may_be_let_in(row):
+                self._found.setdefault(row.image_uid, row)
+
+    def _may_be_let_in(self, row: ImageUpload) -> bool:
+        now, patient_code = self.wanted[row.image_uid], row.declared.get("patient_code")
+        is_other_patient = patient_code not in (None, now["declared"].get("patient_code"))
+        return is_other_patient or any(getattr(row, name) != now[name] for name in RULED)
 
     def _insert(self, uids: list[str]) -> None:
         statement = insert(ImageUpload).on_conflict_do_nothing().returning(ImageUpload)
