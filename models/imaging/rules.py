@@ -100,6 +100,11 @@ def dicom_date(text: str) -> date | None:
         return None
 
 
+def written_date(day: date | None) -> str:
+    """A date as YYYYMMDD, the year with its zeros; empty for none."""
+    return f"{day.year:04}{day:%m%d}" if day else ""
+
+
 def shown_name(dicom_name: str) -> str:
     """`Family^Given^Middle^Prefix^Suffix` as people write it: `Given Middle Family`."""
     family, given, middle, prefix, suffix = (*dicom_name.split("^"), "", "", "", "", "")[:5]

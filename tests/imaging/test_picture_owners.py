@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydicom import dcmread
 
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import STUDY, ct, picture
@@ -89,3 +90,10 @@ def test_a_picture_for_which_neither_order_nor_study_is_named_is_refused(clinic:
         assert (refused.status_code, refused.json()["fields"][0]["field"]) == (422, "radiology_order_id")
     assert clinic.rows("SELECT 1 FROM radiology_study UNION SELECT 1 FROM image_upload") == []
     assert clinic.objects() == clinic.spool() == []
+
+
+def test_a_date_before_the_year_1000_has_eight_digits(clinic: Clinic) -> None:
+    clinic.stow(ct(StudyDate="08000101"))
+    assert form(clinic, picture(), study_uid=STUDY).status_code == 200
+    [wrapped] = [path for path in clinic.objects() if path.name == "wound-wrapped.dcm"]
+    assert dcmread(wrapped).StudyDate == "08000101"

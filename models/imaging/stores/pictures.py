@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.imaging.rules import SEXES, Declared, dicom_name, refuse_other_patient
+from models.imaging.rules import SEXES, Declared, dicom_name, refuse_other_patient, written_date
 from models.imaging.stores.orders import order_row
 from models.imaging.tables import RadiologyStudy
 from models.people.stores.patients import codes_of
@@ -53,7 +53,7 @@ def whose(session: Session, tenant_id: int, study_uid: str | None, order_id: int
             patient_birth_date=study.patient_birth_date,
             patient_sex=study.patient_sex,
             accession_number=study.accession_number,
-            study_date=f"{study.study_date:%Y%m%d}" if study.study_date else "",
+            study_date=written_date(study.study_date),
             study_description=study.study_description,
             modality=study.modality,
         )
@@ -64,10 +64,10 @@ def whose(session: Session, tenant_id: int, study_uid: str | None, order_id: int
         patient_name=dicom_name(patient.family_name, patient.given_names),
         patient_code=patient.code,
         patient_codes=frozenset(codes),
-        patient_birth_date=f"{patient.birth_date:%Y%m%d}" if patient.birth_date else "",
+        patient_birth_date=written_date(patient.birth_date),
         patient_sex=SEXES.get(patient.sex, ""),
         accession_number=order.accession_number,
-        study_date=f"{order.ordered_at:%Y%m%d}",
+        study_date=written_date(order.ordered_at),
         study_description=order.procedure,
         modality=order.modality,
     )
