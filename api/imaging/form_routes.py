@@ -24,6 +24,8 @@ from models.kernel.fields import Code, Id, Line
 
 MOST_FIELD_BYTES = 4096
 FORM = "multipart/form-data"
+OF_PAGES = "csrf_token"
+"""A field of pages, which says nothing of files."""
 
 router = APIRouter(prefix="/images", tags=["imaging"])
 
@@ -72,7 +74,7 @@ class Reading:
                     self.answers.append(await in_thread(partial(self._take, incoming, filename)))
                     incoming = None
                 elif text.strip():
-                    self._fields[name] = text.decode(errors="replace")
+                    self._keep(name, text.decode(errors="replace"))
         finally:
             if incoming is not None:
                 incoming.drop()
@@ -84,6 +86,11 @@ class Reading:
             with tenant_work(caller) as session:
                 get_order(session, caller.tenant_id, form.radiology_order_id)
         return form
+
+    def _keep(self, name: str, value: str) -> None:
+        if self._form is not None and name != OF_PAGES:
+            raise InvalidError("comes after a file it does not hold for: fields come first", field=name or "form")
+        self._fields[name] = value
 
     def _take(self, incoming: Incoming, filename: str) -> FileAnswer:
         shown = filename.replace("\0", "")[:200]
@@ -126,7 +133,7 @@ class Reading:
 
 def _form(fields: dict[str, str]) -> ImageForm:
     try:
-        return ImageForm.model_validate({name: value for name, value in fields.items() if name != "csrf_token"})
+        return ImageForm.model_validate({name: value for name, value in fields.items() if name != OF_PAGES})
     except ValidationError as error:
         first = problems_of(error.errors())[0]
         raise InvalidError(first.message, field=first.field) from None

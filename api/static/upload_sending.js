@@ -163,6 +163,7 @@ export class Sending {
       answer.body.uploads.forEach((upload, index) => {
         batch[index].id = upload.id;
         if (upload.state === "stored") return this.end(batch[index], "stored", "Was here already");
+        if (upload.state === "held") return this.ended(batch[index], upload);
         batch[index].offset = upload.received_bytes ? null : 0;
         this.ready(batch[index]);
       });

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.imaging.files import keep, sha256_of
-from models.imaging.offers import Offer
+from models.imaging.offers import Offer, said_of
 from models.imaging.picturing import PictureIntake, key_of
 from models.imaging.ports import (
     DICOM,
@@ -129,8 +129,9 @@ class Intake:
             "image_uid": (found and found.image_uid) or declared.image_uid or unknown,
             "filename": offer.filename,
             "file_size": size,
-            "mime_type": offer.mime_type or DICOM,
+            "mime_type": offer.mime_type or error.mime_type,
             "checksum": digest,
+            "declared": said_of(offer),
             "radiology_order_id": offer.radiology_order_id,
             "uploaded_by": offer.user_id,
         }
@@ -165,9 +166,13 @@ class Intake:
     def _prepare_picture(self, offer: Offer, picture: Picture, digest: str, size: int) -> _Ready:
         """The picture as it came, and beside it a Secondary Capture of it for the viewer."""
         pictures = PictureIntake(self._tenant_id, self._parser)
-        found = pictures.instance_of(offer, picture, digest)
+        found, whose = pictures.instance_of(offer, picture, digest)
         original = Bytes(key_of(found, offer.filename), digest, size)
-        wrapped, path, found = pictures.wrap(offer, found)
+        try:
+            whose.refuse_other(offer.declared)
+            wrapped, path, found = pictures.wrap(offer, found)
+        except NotLetInError as error:
+            raise NotLetInError(error.rule, found, picture.mime_type) from None
         new = _new(offer, found, picture.mime_type, original, wrapped)
         return _Ready(new, {original.key: offer.path, wrapped.key: path}, offer.settle)
 
@@ -188,7 +193,7 @@ class Intake:
         try:
             return write_image(Writing(pipeline, self._tenant_id, self._actor, self._storage.name, put), one.new)
         except NotLetInError as error:
-            raise NotLetInError(error.rule, one.new.found) from None
+            raise NotLetInError(error.rule, one.new.found, one.new.mime_type) from None
 
     def _write_together(self, ready: Mapping[int, _Ready]) -> Mapping[int, Taken]:
         """Those that are the next of their series. Where one fails none is stored, and each is tried by itself."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 
-from models.imaging.rules import dicom_date
+from models.imaging.rules import dicom_date, written_date
 from models.imaging.uids import is_uid
 from models.kernel.errors import UnreadableError
 
@@ -194,7 +194,7 @@ def _dates(key: Key, value: str) -> Match:
     low, high = found
     if key.kind == "date":
         return Match(key, low=low, high=high)
-    return Match(key, low=low and f"{low:%Y%m%d}", high=high and f"{high:%Y%m%d}")
+    return Match(key, low=written_date(low) or None, high=written_date(high) or None)
 
 
 def _times(key: Key, value: str) -> Match:

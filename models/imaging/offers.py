@@ -1,14 +1,19 @@
 """Complete files as they are offered to the intake."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from models.imaging.rules import Declared
 from models.imaging.tables import ImageUpload
 
 SYNC = "sync"
-"""The source of what was declared before it came: of other files the sender said nothing that could differ."""
+"""The source of what was declared before it came: all of its UIDs are what its sender said."""
+FOUND = "storage"
+"""The source of what nobody sends: an image that lies there without its rows."""
+UIDS = ("study_uid", "series_uid", "image_uid")
+DESCRIBING = ("series_number", "series_description", "study_description", "modality", "instance_number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,16 @@ class Offer:
     instance_number: int | None = None
 
 
+def said_of(offer: Offer) -> dict[str, Any]:
+    """What its sender said of it, to be kept with an upload: it holds when the file is tried again."""
+    said = asdict(offer.declared) | {name: getattr(offer, name) for name in DESCRIBING}
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
 def offer_of(upload: ImageUpload, path: Path) -> Offer:
     """A complete upload as it is offered to the intake."""
-    declared = upload.declared
+    said, is_declared = upload.declared, upload.source == SYNC
+    uids = {name: getattr(upload, name) if is_declared else said.get(name) for name in UIDS}
     return Offer(
         path=path,
         filename=upload.filename,
@@ -48,23 +60,9 @@ def offer_of(upload: ImageUpload, path: Path) -> Offer:
         user_id=upload.uploaded_by,
         checksum=upload.checksum,
         size=upload.file_size,
-        mime_type=upload.mime_type,
-        declared=_said(upload) if upload.source == SYNC else Declared(),
+        mime_type=upload.mime_type if is_declared else None,
+        declared=Declared(**uids, patient_code=said.get("patient_code"), accession_number=said.get("accession_number")),
         radiology_order_id=upload.radiology_order_id,
         upload_id=upload.id,
-        series_number=declared.get("series_number"),
-        series_description=declared.get("series_description", ""),
-        study_description=declared.get("study_description", ""),
-        modality=declared.get("modality") or "",
-        instance_number=declared.get("instance_number"),
-    )
-
-
-def _said(upload: ImageUpload) -> Declared:
-    return Declared(
-        study_uid=upload.study_uid,
-        series_uid=upload.series_uid,
-        image_uid=upload.image_uid,
-        patient_code=upload.declared.get("patient_code"),
-        accession_number=upload.declared.get("accession_number"),
+        **{name: said[name] for name in DESCRIBING if said.get(name) is not None},
     )

@@ -5,13 +5,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from models.imaging.files import sha256_of, sync_file
-from models.imaging.offers import Offer
+from models.imaging.offers import FOUND, Offer
 from models.imaging.ports import ImageParser, Instance, NotAnImageError, Picture, Wrapping
 from models.imaging.rules import NotLetInError
-from models.imaging.stores.pictures import whose
+from models.imaging.stores.pictures import Whose, whose
 from models.imaging.stores.writing import Bytes
 from models.imaging.uids import derived_uid, object_key, safe_name
-from models.kernel.errors import HeldError
+from models.kernel.errors import HeldError, InvalidError
 from models.kernel.tenancy import tenant_session
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -23,16 +23,21 @@ class PictureIntake:
     def __init__(self, tenant_id: int, parser: ImageParser) -> None:
         self._tenant_id, self._parser = tenant_id, parser
 
-    def instance_of(self, offer: Offer, picture: Picture, digest: str) -> Instance:
-        """What the picture is within its study: the same file in the same study has the same UIDs every time."""
+    def instance_of(self, offer: Offer, picture: Picture, digest: str) -> tuple[Instance, Whose]:
+        """What the picture is within its study, and whose: the same file there has the same UIDs every time.
+
+        InvalidError where neither an order nor a study is named; one that is found and not sent is kept all the same.
+        """
         declared = offer.declared
+        if declared.study_uid is None and offer.radiology_order_id is None and offer.source != FOUND:
+            raise InvalidError("a JPEG or PNG needs an order or a study", field="radiology_order_id")
         with tenant_session(self._tenant_id) as session:
             owner = whose(session, self._tenant_id, declared.study_uid, offer.radiology_order_id)
         study_uid = declared.study_uid or owner.study_uid
         if study_uid is None:
             study_uid = derived_uid(self._tenant_id, "study", offer.radiology_order_id or digest)
         series_uid = declared.series_uid or derived_uid(self._tenant_id, study_uid, "pictures")
-        return Instance(
+        found = Instance(
             study_uid=study_uid,
             series_uid=series_uid,
             image_uid=declared.image_uid or derived_uid(self._tenant_id, study_uid, series_uid, digest),
@@ -53,6 +58,7 @@ class PictureIntake:
             columns=picture.width,
             tags=picture.exif,
         )
+        return found, owner
 
     def wrap(self, offer: Offer, found: Instance) -> tuple[Bytes, Path, Instance]:
         """The Secondary Capture, a durable file beside the offered one; NotLetInError leaves none."""

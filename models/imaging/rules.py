@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from models.imaging.ports import Instance
+from models.imaging.ports import DICOM, Instance
 
 RULES = {
     "checksum": "The file's SHA-256 is not the declared one",
@@ -55,11 +55,11 @@ def why(rule: str) -> str:
 
 
 class NotLetInError(Exception):
-    """A rule keeps a file out: it is held or refused. `found` is what the file says, where it was read."""
+    """A rule keeps a file out: it is held or refused. `found` is what the file is and says, where it was read."""
 
-    def __init__(self, rule: str, found: Instance | None = None) -> None:
+    def __init__(self, rule: str, found: Instance | None = None, mime_type: str = DICOM) -> None:
         super().__init__(rule)
-        self.rule, self.found = rule, found
+        self.rule, self.found, self.mime_type = rule, found, mime_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,11 @@ def dicom_date(text: str) -> date | None:
         return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 # a calendar day has no zone
     except ValueError:
         return None
+
+
+def written_date(day: date | None) -> str:
+    """A date as YYYYMMDD, the year with its zeros; empty for none."""
+    return f"{day.year:04}{day:%m%d}" if day else ""
 
 
 def shown_name(dicom_name: str) -> str:

@@ -206,6 +206,12 @@ class ImageUpload(TenantRow, Base):
             unique=True,
             postgresql_where=text("state = 'declared'"),
         ),
+        Index(
+            "image_upload_held_key",
+            *("tenant_id", "image_uid", "checksum"),
+            unique=True,
+            postgresql_where=text("state = 'held'"),
+        ),
         Index("image_upload_state_index", "tenant_id", "state", "id"),
         Index(None, "tenant_id", "study_uid"),
         Index(None, "tenant_id", "image_uid"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.imaging.intake import Intake
-from models.imaging.offers import Offer
+from models.imaging.offers import FOUND, Offer
 from models.imaging.ports import (
     Instance,
     MissingObjectError,
@@ -25,7 +25,6 @@ from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.spool import spool_of
 from tasks.imaging.objects import fetched
 
-SOURCE = "storage"
 Outcome = int | NotLetInError | None
 """The image's id, the rule that keeps it out, or None for a copy that is not needed."""
 
@@ -81,7 +80,7 @@ class Adopting:
 
     def _offer(self, uids: tuple[str, str, str], file: _Fetched) -> Offer:
         name = file.object.key.rpartition("/")[2]
-        return Offer(path=file.path, filename=name, source=SOURCE, declared=Declared(*uids))
+        return Offer(path=file.path, filename=name, source=FOUND, declared=Declared(*uids))
 
     def _picture(self, uids: tuple[str, str, str], file: _Fetched, wrapped: Instance | None) -> Offer:
         """With the words that its wrapping says, so that the same wrapping is made."""
@@ -92,7 +91,7 @@ class Adopting:
         return Offer(
             path=file.path,
             filename=file.object.key.rpartition("/")[2],
-            source=SOURCE,
+            source=FOUND,
             declared=Declared(*uids, patient_code=wrapped.patient_code, accession_number=wrapped.accession_number),
             radiology_order_id=order.id if order is not None else None,
             series_number=wrapped.series_number,

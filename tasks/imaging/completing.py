@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from models.imaging.describing import describe_pending
 from models.imaging.intake import Intake
-from models.imaging.offers import Offer, offer_of
+from models.imaging.offers import FOUND, Offer, offer_of
 from models.imaging.rules import HELD_RULES, NotLetInError
 from models.imaging.stores import uploads
 from models.imaging.stores.completing import complete_ones, states_of
@@ -203,7 +203,7 @@ class Completing:
     def _taken_in(self, growing: Growing) -> bool:
         """A file whose upload is not known, after a restore for example: an image is not thrown away."""
         growing.sync()
-        offer, intake = Offer(path=growing.path, filename="image", source="storage"), self._intake()
+        offer, intake = Offer(path=growing.path, filename="image", source=FOUND), self._intake()
         try:
             intake.take(offer)
         except NotLetInError as error:

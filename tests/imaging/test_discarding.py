@@ -106,9 +106,9 @@ def test_complete_uploads_leaves_what_ended_meanwhile(clinic: Clinic, monkeypatc
             give_up(session, clinic.tenant_id, SYSTEM, number, Ending("discarded", "meanwhile"))
 
     around_the_put(monkeypatch, nothing, end)
-    assert completing.complete("", SYSTEM, Completing.finish).problems == {}
+    assert completing.complete("", SYSTEM, Completing.finish).tally.problems == {}
     assert clinic.rows("SELECT 1 FROM radiology_image") == []
-    assert completing.complete("", SYSTEM, Completing.sweep).message == "files of ended uploads removed 1"
+    assert completing.complete("", SYSTEM, Completing.sweep).tally.message == "files of ended uploads removed 1"
 
 
 def test_between_two_halves_of_a_part_it_cannot_be_discarded(clinic: Clinic) -> None:

@@ -239,7 +239,7 @@ def test_an_upload_that_a_person_must_see_to_stops_no_other_and_no_other_tenant(
         return put(storage, key, source, **more)
 
     monkeypatch.setattr(FilesystemStorage, "put", refusing)
-    tally = run().tally
+    tally = run()
     told = f"upload {numbers[slug][0]} of tenant {clinics[slug].tenant_id}"
     assert (tally.counts, tally.problems, tally.notes) == ({"finished": 3}, {"not taken in": 1}, [told])
     assert tally.as_state().is_failed()

@@ -63,3 +63,30 @@ def test_no_file_no_form_no_right(clinic: Clinic) -> None:
     assert clinic.doctor.post(ADDRESS, files=[("files", ("a.dcm", ct()))]).status_code == 403
     del clinic.technician.headers["X-CSRF-Token"]
     assert clinic.technician.post(ADDRESS, files=[("files", ("a.dcm", ct(size=2000)))]).status_code == 403
+
+
+def multipart(*parts: tuple[str, bytes | str]) -> tuple[bytes, dict[str, str]]:
+    """A form's body with its parts in this order, a file where the content is bytes; and its headers."""
+    body = b""
+    for name, content in parts:
+        named, is_file = f'form-data; name="{name}"', isinstance(content, bytes)
+        disposition = f'{named}; filename="{name}.dcm"' if is_file else named
+        written = content if isinstance(content, bytes) else content.encode()
+        body += b"--b\r\nContent-Disposition: " + disposition.encode() + b"\r\n\r\n" + written + b"\r\n"
+    return body + b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+@pytest.mark.parametrize("name", ["radiology_order_id", "patient_id", "odd"])
+def test_a_field_after_the_first_file_is_refused_by_its_name(clinic: Clinic, name: str) -> None:
+    order_id = clinic.order(clinic.patient())
+    body, headers = multipart(("files", ct()), (name, str(order_id)), ("files", ct(2)))
+    refused = clinic.technician.post(ADDRESS, content=body, headers=headers)
+    assert (refused.status_code, refused.json()["fields"][0]["field"]) == (422, name)
+    body, headers = multipart(("radiology_order_id", str(order_id)), ("files", ct()), ("files", ct(2)))
+    assert clinic.technician.post(ADDRESS, content=body, headers=headers).json()["stored"] == 2
+    assert clinic.rows("SELECT radiology_order_id, image_count FROM radiology_study") == [(order_id, 2)]
+
+
+def test_an_empty_field_says_nothing_wherever_it_stands(clinic: Clinic) -> None:
+    body, headers = multipart(("study_uid", ""), ("files", ct()), ("patient_id", " "), ("files", ct(2)))
+    assert clinic.technician.post(ADDRESS, content=body, headers=headers).json()["stored"] == 2

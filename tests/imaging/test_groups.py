@@ -15,6 +15,7 @@ from models.imaging.files import sync_file
 from models.imaging.intake import Intake, Stored
 from models.imaging.offers import Offer
 from models.imaging.rules import NotLetInError
+from models.imaging.stores import writing, writing_places
 from models.imaging.stores.writing_groups import finish_group
 from models.kernel.audit import SYSTEM
 from models.kernel.errors import RetryableError
@@ -168,3 +169,33 @@ def test_a_study_is_given_to_its_order_only_after_its_series_was_counted(clinic:
         counting.execute(text("SELECT FROM radiology_study FOR NO KEY UPDATE NOWAIT"))
     taking.join(20)
     assert clinic.rows("SELECT image_count, radiology_order_id IS NOT NULL FROM radiology_study") == [(2, True)]
+
+
+def test_of_two_orders_named_at_once_for_a_new_study_one_is_performed(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other's image is kept out before its bytes are: nothing of it lies in storage to be taken in by itself."""
+    patient_id = clinic.patient()
+    first, second = clinic.order(patient_id), clinic.order(patient_id)
+    at_studies, make_study = threading.Barrier(2), writing_places.make_study
+
+    def both(*given: Any) -> int:
+        at_studies.wait(20)
+        return make_study(*given)
+
+    monkeypatch.setattr(writing, "make_study", both)
+    spool, intake = spool_of(clinic.slug), Intake(clinic.tenant_id, SYSTEM, storage_for_new(clinic.slug), pool())
+
+    def take(number: int, order_id: int) -> Stored | str:
+        path = spool.fresh()
+        path.write_bytes(ct(number))
+        return _told(intake.take_many([Offer(path, "a.dcm", "form", radiology_order_id=order_id)])[0])
+
+    with ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(take, (1, 2), (first, second)))
+    assert [one for one in results if isinstance(one, str)] == ["order_differs"]
+    assert sorted(clinic.rows("SELECT state FROM radiology_order")) == [("ordered",), ("performed",)]
+    assert clinic.rows(
+        "SELECT o.state, s.image_count FROM radiology_study s JOIN radiology_order o ON o.id = s.radiology_order_id"
+    ) == [("performed", 1)]
+    assert len(clinic.objects()) == 1

@@ -44,7 +44,15 @@ def stocked(clinic: Clinic) -> Clinic:
             StudyDescription="100% knee",
             ReferringPhysicianName="Bello^Ife",
         ),
-        ct(1, study_uid=THIRD, series_uid=f"{THIRD}.1", PatientName="山田^太郎", PatientID="P3", StudyDate=None),
+        ct(
+            *(1,),
+            study_uid=THIRD,
+            series_uid=f"{THIRD}.1",
+            PatientName="山田^太郎",
+            PatientID="P3",
+            PatientBirthDate="08000101",
+            StudyDate=None,
+        ),
     )
     return clinic
 
@@ -109,8 +117,11 @@ MATCHES: list[tuple[dict[str, str], list[str]]] = [
     ({"StudyTime": "0900-0930"}, [OTHER]),
     ({"StudyTime": "0900-"}, [OTHER, STUDY, THIRD]),
     ({"StudyTime": "101500.000001-"}, []),
-    ({"PatientBirthDate": "19800101-19801231"}, [OTHER, STUDY, THIRD]),
-    ({"PatientBirthDate": "-19791231"}, []),
+    ({"PatientBirthDate": "19800101-19801231"}, [OTHER, STUDY]),
+    ({"PatientBirthDate": "-19791231"}, [THIRD]),
+    ({"PatientBirthDate": "-07991231"}, []),
+    ({"PatientBirthDate": "08000101"}, [THIRD]),
+    ({"PatientBirthDate": "07991231-09991231"}, [THIRD]),
     ({"ModalitiesInStudy": "SR"}, [STUDY]),
     ({"ModalitiesInStudy": "SR,MR"}, [OTHER, STUDY]),
     ({"00080061": "US"}, []),

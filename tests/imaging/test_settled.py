@@ -123,7 +123,7 @@ def test_what_is_held_keeps_its_name_too(clinic: Clinic, monkeypatch: pytest.Mon
     else:
         number = _send(clinic, ct()[:100], image_uid=f"{SERIES}.2", **_said(ct()))["id"]
         (spool / str(number)).write_bytes(ct())
-        assert completing.complete("", SYSTEM, completing.Completing.finish).message == "held 1"
+        assert completing.complete("", SYSTEM, completing.Completing.finish).tally.message == "held 1"
     assert clinic.rows("SELECT state FROM image_upload") == [("held",)]
     assert told[-1] == str(spool)
     assert str(spool / str(number)) in told

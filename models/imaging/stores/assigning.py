@@ -53,16 +53,24 @@ def refuse_taken(session: Session, tenant_id: int, order: RadiologyOrder, study_
         raise NotLetInError("order_taken")
 
 
-def assign(session: Session, tenant_id: int, order: RadiologyOrder, study_id: int, user_id: int | None = None) -> None:
-    """Give the study to the order, whose row lock is held. Locks the study as strongly as can be: after its series."""
+def assign(session: Session, tenant_id: int, order: RadiologyOrder, study_id: int, user_id: int | None = None) -> bool:
+    """Give the study to the order, whose row lock is held; False where it has it. NotLetInError: another order has it.
+
+    Locks the study as strongly as can be: after its series.
+    """
     study = RadiologyStudy
     values = {"radiology_order_id": order.id, "assigned_at": func.now(), "assigned_by": user_id}
-    session.execute(
+    is_it = (study.tenant_id == tenant_id, study.id == study_id)
+    given = session.scalar(
         update(study)
-        .where(study.tenant_id == tenant_id, study.id == study_id, study.radiology_order_id.is_(None))
+        .where(*is_it, study.radiology_order_id.is_(None))
         .values(**values, changed_at=func.now())
+        .returning(study.id)
         .execution_options(synchronize_session=False)
     )
+    if given is None and session.scalar(select(study.radiology_order_id).where(*is_it)) != order.id:
+        raise NotLetInError("order_differs")  # given to it since it was looked for
+    return given is not None
 
 
 def assign_by_hand(

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.imaging.ports import DICOM
@@ -24,6 +26,7 @@ from models.kernel.settings import settings
 from models.people.stores.patients import codes_of
 
 OPEN = ("declared", "held")
+HELD_KEY = "image_upload_held_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class UploadFilter:
 
 
 def declare(session: Session, tenant_id: int, actor: Actor, given: DeclarationIn, *, user_id: int) -> list[ImageUpload]:
-    """One upload per file, in their order. The same declared again is the same upload; what is stored is told so.
+    """One upload per file, in their order. The same declared again is the same upload; what is stored or held is told.
 
     ConflictError where an image UID was declared or stored with another content; InvalidError for another patient's
     order, a file that is declared twice, or one larger than is accepted.
@@ -46,15 +49,15 @@ def declare(session: Session, tenant_id: int, actor: Actor, given: DeclarationIn
     study_uid = given.study_uid or whose(session, tenant_id, None, order_id).study_uid
     study_uid = study_uid or derived_uid(tenant_id, "study", order_id)
     wanted: dict[str, dict[str, Any]] = {}
-    fields: dict[str, str] = {}
+    places: dict[str, str] = {}
     for index, image in enumerate(given.images):
         values = _values(tenant_id, study_uid, given, image)
         uid = values["image_uid"]
         if uid in wanted:
             raise InvalidError("declared twice", field=f"images.{index}.image_uid")
         wanted[uid] = values | {"radiology_order_id": order_id, "uploaded_by": user_id or None}
-        fields[uid] = f"images.{index}.image_uid"
-    rows = Declaring(session, tenant_id, wanted, fields).rows()
+        places[uid] = f"images.{index}"
+    rows = Declaring(session, tenant_id, wanted, places).rows()
     changes = {"uploads": [row.id for row in rows], "order": order_id}
     record(session, tenant_id, actor, Action("image_upload.declare", "image_upload", rows[0].id, changes))
     return rows
@@ -119,34 +122,48 @@ def note_progress(session: Session, tenant_id: int, upload_id: int, received: in
 
 
 def hold(session: Session, tenant_id: int, actor: Actor, upload_id: int, rule: str) -> ImageUpload:
-    """The file is here, and a rule keeps it out: a person decides."""
+    """The file is here, and a rule keeps it out: a person decides. The same bytes held before are discarded for it."""
     upload = get_upload(session, tenant_id, upload_id, lock=True)
     if upload.state in OPEN:
-        upload.state, upload.rule, upload.received_bytes = "held", rule, upload.file_size
-        upload.touched_at = utc_now()
-        session.flush()
+        while not _is_held(session, tenant_id, actor, upload, rule):
+            pass  # another door held the same bytes since they were looked for
         changes = {"rule": rule, "source": upload.source}
         record(session, tenant_id, actor, Action("image_upload.hold", "image_upload", upload_id, changes))
     return upload
 
 
+def _is_held(session: Session, tenant_id: int, actor: Actor, upload: ImageUpload, rule: str) -> bool:
+    same = _held(tenant_id, upload.image_uid, upload.checksum).where(ImageUpload.id != upload.id)
+    if (double := session.scalar(same.with_for_update())) is not None:
+        give_up(session, tenant_id, actor, double.id, Ending("discarded", f"held again as upload {upload.id}"))
+    try:
+        with session.begin_nested():
+            upload.state, upload.rule, upload.received_bytes = "held", rule, upload.file_size
+            upload.touched_at = utc_now()
+    except IntegrityError as error:
+        if HELD_KEY not in str(error.orig):
+            raise
+        return False
+    return True
+
+
 def hold_new(session: Session, tenant_id: int, actor: Actor, values: Mapping[str, Any], rule: str) -> ImageUpload:
     """The same of a file nobody declared. Once for the same bytes: sent again, it is the upload that is held."""
-    same = select(ImageUpload).where(
-        ImageUpload.tenant_id == tenant_id,
-        ImageUpload.state == "held",
-        ImageUpload.image_uid == values["image_uid"],
-        ImageUpload.checksum == values["checksum"],
-    )
-    if (there := session.scalar(same)) is not None:
-        return there
-    upload = ImageUpload(tenant_id=tenant_id, state="held", rule=rule, **values)
-    upload.received_bytes = upload.file_size
-    session.add(upload)
-    session.flush()
+    row = {"tenant_id": tenant_id, "state": "held", "rule": rule, "received_bytes": values["file_size"], **values}
+    made = insert(ImageUpload).values(row).on_conflict_do_nothing().returning(ImageUpload)
+    while (upload := session.scalar(made)) is None:
+        there = session.scalar(_held(tenant_id, values["image_uid"], values["checksum"]))
+        if there is not None:
+            return there
     changes = {"rule": rule, "source": upload.source}
     record(session, tenant_id, actor, Action("image_upload.hold", "image_upload", upload.id, changes))
     return upload
+
+
+def _held(tenant_id: int, image_uid: str, checksum: str) -> Select[tuple[ImageUpload]]:
+    upload = ImageUpload
+    is_same = (upload.image_uid == image_uid, upload.checksum == checksum)
+    return select(upload).where(upload.tenant_id == tenant_id, upload.state == "held", *is_same)
 
 
 @dataclass(frozen=True, slots=True)

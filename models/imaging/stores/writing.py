@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.imaging.ports import Instance
-from models.imaging.rules import NotLetInError, dicom_date
+from models.imaging.rules import NotLetInError
 from models.imaging.stores.assigning import Asking, assign, order_of, refuse_taken
 from models.imaging.stores.orders import mark_performed
+from models.imaging.stores.writing_places import make_series, make_study
 from models.imaging.stores.writing_statements import (
     COUNT_SERIES,
     COUNT_STUDY,
@@ -27,11 +27,10 @@ from models.imaging.stores.writing_statements import (
     LOOK,
     RESTORE,
 )
-from models.imaging.tables import RadiologyOrder, RadiologySeries, RadiologyStudy
+from models.imaging.tables import RadiologyOrder
 from models.kernel.audit import Action, Actor, put_many, record
 from models.kernel.errors import ConflictError
 from models.kernel.pipeline import Pipeline
-from models.people.tables import Patient
 
 FORGET = (
     text("DELETE FROM image_description WHERE tenant_id = :tenant_id AND image_id = :id"),
@@ -109,13 +108,11 @@ def write_image(writing: Writing, new: NewImage) -> Taken:
     known = pipeline.ask(LOOK, tenant_id, found.study_uid, found.series_uid, found.image_uid)[0]
     if known.image_id is not None:
         return _again(writing, new, known)
-    order = order_of(session, tenant_id, Asking(found, new.radiology_order_id), known)
-    if order is not None:
-        refuse_taken(session, tenant_id, order, found.study_uid)
-    study_id = known.study_id or _new_study(session, tenant_id, found, order)
+    order = _order_of(writing, new, known)
+    study_id = known.study_id or make_study(session, tenant_id, found, order)
     series_id, new_series = known.series_id, 0
     if series_id is None:
-        series_id, new_series = _new_series(session, tenant_id, study_id, found)
+        series_id, new_series = make_series(session, tenant_id, study_id, found)
     elif known.series_study_id != study_id:
         raise NotLetInError("series_elsewhere")
     made = pipeline.ask(INSERT_IMAGE, tenant_id, series_id, *values_of(new, writing.backend))
@@ -156,72 +153,24 @@ def _next_of_series(writing: Writing, new: NewImage) -> Taken | None:
 def _finish(
     writing: Writing, new: NewImage, taken: Taken, *, new_series: int, order: RadiologyOrder | None = None
 ) -> None:
-    """Bytes to their place, counts, the order's study, the upload's end, the audit row. The series before the study."""
+    """Bytes to their place, counts, the order's study, the upload's end, the audit row. The series before the study.
+
+    The study is its order's before the bytes are put: who gave it to another order meanwhile keeps this image out.
+    """
     pipeline, tenant_id, original = writing.pipeline, writing.tenant_id, new.original
-    _put_all(writing, taken.image_id, new)
+    if order is None:
+        _put_all(writing, taken.image_id, new)
     pipeline.put(COUNT_SERIES, tenant_id, taken.series_id, 1, original.size)
     if order is not None:
         pipeline.send()
         assign(writing.session, tenant_id, order, taken.study_id)
+        _put_all(writing, taken.image_id, new)
     pipeline.put(COUNT_STUDY, tenant_id, taken.study_id, 1, original.size, new_series, new.found.modality)
     put_many(pipeline, tenant_id, [(writing.actor, stored_action(new, taken))])
     end_upload(pipeline, tenant_id, new.upload_id, taken)
     pipeline.send()
     if order is not None:
         mark_performed(writing.session, tenant_id, writing.actor, order, taken.study_id)
-
-
-def _new_study(session: Session, tenant_id: int, found: Instance, order: RadiologyOrder | None) -> int:
-    """The study's id, made now or meanwhile by another."""
-    patient = session.get(Patient, (tenant_id, order.patient_id)) if order is not None else None
-    values = {
-        "tenant_id": tenant_id,
-        "study_uid": found.study_uid,
-        "study_date": dicom_date(found.study_date),
-        "study_time": found.study_time,
-        "study_description": found.study_description or (order.procedure if order is not None else ""),
-        "study_id": found.study_id,
-        "modality": found.modality or (order.modality if order is not None else ""),
-        "accession_number": found.accession_number or (order.accession_number if order is not None else ""),
-        "referring_physician": found.referring_physician,
-        "patient_name": found.patient_name or (f"{patient.family_name}^{patient.given_names}" if patient else ""),
-        "patient_code": found.patient_code,
-        "patient_birth_date": found.patient_birth_date,
-        "patient_sex": found.patient_sex,
-    }
-    study = RadiologyStudy
-    made = session.scalar(insert(study).values(values).on_conflict_do_nothing().returning(study.id))
-    if made is not None:
-        return made
-    row = session.execute(
-        select(study.id, study.patient_code).where(study.tenant_id == tenant_id, study.study_uid == found.study_uid)
-    ).one()
-    if row.patient_code != found.patient_code:
-        raise NotLetInError("study_of_another")
-    return int(row.id)
-
-
-def _new_series(session: Session, tenant_id: int, study_id: int, found: Instance) -> tuple[int, int]:
-    """The series' id, and 1 when it was made now."""
-    series = RadiologySeries
-    values = {
-        "tenant_id": tenant_id,
-        "study_id": study_id,
-        "series_uid": found.series_uid,
-        "series_number": found.series_number,
-        "series_description": found.series_description,
-        "modality": found.modality,
-        "body_part": found.body_part,
-    }
-    made = session.scalar(insert(series).values(values).on_conflict_do_nothing().returning(series.id))
-    if made is not None:
-        return made, 1
-    row = session.execute(
-        select(series.id, series.study_id).where(series.tenant_id == tenant_id, series.series_uid == found.series_uid)
-    ).one()
-    if row.study_id != study_id:
-        raise NotLetInError("series_elsewhere")
-    return int(row.id), 0
 
 
 def values_of(new: NewImage, backend: str) -> tuple[Any, ...]:
@@ -246,29 +195,59 @@ def _put_all(writing: Writing, image_id: int, new: NewImage) -> None:
 
 
 def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
-    """What is stored already: the same bytes are as good as stored now, others are refused."""
+    """What is stored already: the same bytes are as good as stored now, others are refused.
+
+    Whose it is is asked as of a new one: its study goes to the order that is named, or found, if it has none yet.
+    """
     if known.checksum != new.original.checksum:
         raise NotLetInError("other_bytes")
+    if known.study_id != known.image_study_id or known.series_id != known.image_series_id:
+        raise NotLetInError("uids")  # a picture, whose UIDs are its sender's word
     taken = Taken(known.image_id, known.image_study_id, known.image_series_id, is_new=False)
+    order = _order_of(writing, new, known)
+    if order is not None:
+        _assign_again(writing, new, taken, order)
     if known.problem is not None:
-        values = {
-            "key": writing.put(new.original),
-            "wrapped_key": writing.put(new.wrapped) if new.wrapped else None,
-            "wrapped_size": new.wrapped.size if new.wrapped else None,
-            "wrapped_checksum": new.wrapped.checksum if new.wrapped else None,
-            "transfer_syntax_uid": new.found.transfer_syntax_uid,
-            "backend": writing.backend,
-            "tenant_id": writing.tenant_id,
-            "id": known.image_id,
-        }
-        for statement in (RESTORE, *FORGET):
-            writing.session.execute(statement, values)
-        changes = {"problem": [known.problem, None], "source": new.source}
-        action = Action("image.restore", "radiology_image", known.image_id, changes)
-        record(writing.session, writing.tenant_id, writing.actor, action)
+        _restore(writing, new, taken, known.problem)
     end_upload(writing.pipeline, writing.tenant_id, new.upload_id, taken)
     writing.pipeline.send()
     return taken
+
+
+def _order_of(writing: Writing, new: NewImage, known: Row[Any]) -> RadiologyOrder | None:
+    """The order that the image's study is to be given to, locked; NotLetInError where it may not be."""
+    session, tenant_id = writing.session, writing.tenant_id
+    order = order_of(session, tenant_id, Asking(new.found, new.radiology_order_id), known)
+    if order is not None:
+        refuse_taken(session, tenant_id, order, new.found.study_uid)
+    return order
+
+
+def _assign_again(writing: Writing, new: NewImage, taken: Taken, order: RadiologyOrder) -> None:
+    session, tenant_id = writing.session, writing.tenant_id
+    if assign(session, tenant_id, order, taken.study_id):
+        changes = {"order": order.id, "patient": order.patient_id, "source": new.source}
+        action = Action("radiology_study.assign", "radiology_study", taken.study_id, changes)
+        record(session, tenant_id, writing.actor, action)
+    mark_performed(session, tenant_id, writing.actor, order, taken.study_id)
+
+
+def _restore(writing: Writing, new: NewImage, taken: Taken, problem: str) -> None:
+    values = {
+        "key": writing.put(new.original),
+        "wrapped_key": writing.put(new.wrapped) if new.wrapped else None,
+        "wrapped_size": new.wrapped.size if new.wrapped else None,
+        "wrapped_checksum": new.wrapped.checksum if new.wrapped else None,
+        "transfer_syntax_uid": new.found.transfer_syntax_uid,
+        "backend": writing.backend,
+        "tenant_id": writing.tenant_id,
+        "id": taken.image_id,
+    }
+    for statement in (RESTORE, *FORGET):
+        writing.session.execute(statement, values)
+    changes = {"problem": [problem, None], "source": new.source}
+    action = Action("image.restore", "radiology_image", taken.image_id, changes)
+    record(writing.session, writing.tenant_id, writing.actor, action)
 
 
 def end_upload(pipeline: Pipeline, tenant_id: int, upload_id: int | None, taken: Taken) -> None:
