@@ -12,6 +12,7 @@ from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.locating import places_of
 from api.imaging.negotiating import accepted, fits, not_acceptable
 from api.imaging.objects import Reader
+from api.imaging.parser_room import waiting_for_a_parser
 from api.imaging.ranges import OutsideError, asked_range
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
@@ -97,7 +98,7 @@ def _value(view: View, found: DicomObject, place: str) -> tuple[int, Callable[[i
     if known.is_complete:
         raise NotFoundError("the instance has no such value", field="bulkdata")
     try:
-        with reader.file(found) as path:
+        with waiting_for_a_parser(), reader.file(found) as path:
             data = pool().bulk(path, place)
     except NotAnImageError:
         raise NotFoundError("the instance has no such value", field="bulkdata") from None

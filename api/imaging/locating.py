@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from api.imaging.objects import Reader
+from api.imaging.parser_room import waiting_for_a_parser
 from api.imaging.viewing import View
 from api.imaging.wado import LITTLE, UNCOMPRESSED
 from models.imaging.stores import places
@@ -81,7 +82,7 @@ def frame(view: View, found: DicomObject, known: Places, number: int) -> tuple[i
     """Length and content of a frame, counted from 1; NotFoundError where the object has no such frame."""
     reader = Reader(view)
     if not known.frames and not known.is_complete:
-        with reader.file(found) as path:
+        with waiting_for_a_parser(), reader.file(found) as path:
             data = pool().pixels(path, number)
         return len(data), iter((data,))
     if not 1 <= number <= len(known.frames):

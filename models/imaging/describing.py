@@ -5,7 +5,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,16 @@ StorageOf = Callable[[str], ObjectStorage]
 
 @dataclass(frozen=True, slots=True)
 class Describing:
-    """One tenant's images, by the means of whoever asks. `make_path` names a new temporary file."""
+    """One tenant's images, by the means of whoever asks. `make_path` names a new temporary file.
+
+    `waiting` is entered around whatever may wait for the parser; what it raises is passed on.
+    """
 
     tenant_id: int
     storage_of: StorageOf
     parser: ImageParser
     make_path: Callable[[], Path]
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def series_metadata(self, series: RadiologySeries) -> bytes:
         """The gzip of the JSON array of the series' instances, made now where it is not there; RetryableError."""
@@ -49,7 +53,7 @@ class Describing:
             kept = descriptions.kept_metadata(session, self.tenant_id, series)
         if kept is not None:
             return kept
-        with _makers, tenant_session(self.tenant_id) as session:
+        with self.waiting(), _makers, tenant_session(self.tenant_id) as session:
             now = descriptions.lock_series(session, self.tenant_id, series.id)
             kept = descriptions.kept_metadata(session, self.tenant_id, now)
             if kept is not None:
@@ -66,7 +70,9 @@ class Describing:
 
     def describe_image(self, image_id: int) -> None:
         """Describe one image, unless it is."""
-        self.describe_rows(self._undescribed(image_id=image_id))
+        rows = self._undescribed(image_id=image_id)
+        with self.waiting():
+            self.describe_rows(rows)
 
     def describe_rows(self, rows: Sequence[Row[Any]]) -> int:
         """Describe these (study, series, image), some at a time; how many."""
