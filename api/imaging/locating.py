@@ -6,6 +6,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from api.imaging.objects import Reader
 from api.imaging.parser_room import waiting_for_a_parser
@@ -92,8 +93,9 @@ def frame(view: View, found: DicomObject, known: Places, number: int) -> tuple[i
 
 
 def _pieces(reader: Reader, found: DicomObject, pieces: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    for start, length in pieces:
-        yield from reader.part(found, start, length)
+    """Of which the first is here: what is wrong with the object is known before an answer begins."""
+    first = [reader.part(found, start, length) for start, length in pieces[:1]]
+    return chain(*first, (data for start, length in pieces[1:] for data in reader.part(found, start, length)))
 
 
 def _read(view: View, found: DicomObject) -> Places:

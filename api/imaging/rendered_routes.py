@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 
 from api.errors import errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.frame_routes import FrameList, frame_numbers
+from api.imaging.heading import is_head
 from api.imaging.parser_room import for_pictures
 from api.imaging.picturing import THUMBNAIL, picture_of, rendering_of, representative
 from api.imaging.viewing import View, Viewing
@@ -116,5 +118,8 @@ def _pictured(request: Request, view: View, found: DicomObject, number: int, *, 
     etag = etag_of(found.checksum, repr(rendering))
     if has_it(request, etag):
         return not_modified(etag)
+    headers = {"ETag": etag, "Vary": "Accept"}
+    if is_head(request):  # nothing is drawn to say how large it would be
+        return StreamingResponse(iter(()), media_type=rendering.mime_type, headers=headers)
     made = picture_of(view, found, rendering, is_kept=is_small)
-    return Response(made, media_type=rendering.mime_type, headers={"ETag": etag, "Vary": "Accept"})
+    return Response(made, media_type=rendering.mime_type, headers=headers)
