@@ -15,7 +15,7 @@ from sqlalchemy import Row
 from models.imaging.dicom_json import SYNTAX_TAG, UTF8, minimal
 from models.imaging.ports import Description, ImageParser, MissingObjectError, NotAnImageError, ObjectStorage
 from models.imaging.stores import descriptions
-from models.imaging.stores.descriptions import Described
+from models.imaging.stores.descriptions import Described, inflated
 from models.imaging.stores.places import DicomObject, object_of
 from models.imaging.stores.studies import note_problem
 from models.imaging.tables import RadiologySeries
@@ -152,12 +152,24 @@ def _of_columns(row: Row[Any]) -> Description:
 
 def _with_syntax(described: Description) -> bytes:
     """The metadata with the transfer syntax the object is in (0008,3002): a file's header is no part of it."""
-    text = zlib.decompress(described.metadata)
     syntax = json.dumps({"vr": "UI", "Value": [described.transfer_syntax_uid]}).encode()
-    added = b'"' + SYNTAX_TAG.encode() + b'":' + syntax
-    if added[:11] in text or not text.startswith(_FIRST):
+    name = b'"' + SYNTAX_TAG.encode() + b'":'
+    if _says(described.metadata, name) or not next(inflated(described.metadata), b"").startswith(_FIRST):
         return described.metadata
-    return zlib.compress(_FIRST + added + b"," + text[len(_FIRST) :])
+    packer = zlib.compressobj()
+    pieces = inflated(described.metadata)
+    head = _FIRST + name + syntax + b"," + next(pieces)[len(_FIRST) :]
+    return b"".join([packer.compress(head), *(packer.compress(piece) for piece in pieces), packer.flush()])
+
+
+def _says(deflated: bytes, name: bytes) -> bool:
+    """Whether this stands anywhere in the text."""
+    end = b""
+    for piece in inflated(deflated):
+        if name in end + piece:
+            return True
+        end = piece[-len(name) :]
+    return False
 
 
 def _places(described: Description) -> bytes:
