@@ -10,9 +10,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.render import error_page, sign_in_page, wants_page
 from models.kernel.errors import (
@@ -51,6 +53,8 @@ STATUS: tuple[tuple[type[LabwireError], int], ...] = (
 )
 EVERYWHERE = (400, 413, 422, 500, 503)
 DATABASE_RETRY_SECONDS = 2
+HEADED = "/dicom-web/"
+"""Where HEAD is answered beside every GET (api/imaging/heading.py)."""
 MEANING = {
     400: "The request cannot be read",
     401: "Nobody we know is asking: sign in or send a valid token",
@@ -187,7 +191,22 @@ def on_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     message = MEANING.get(error.status_code) or HTTPStatus(error.status_code).phrase
-    return answer(request, error.status_code, message, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return answer(request, error.status_code, message, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """What every route of this address takes together: the framework names the first one's methods alone."""
+    path = request.scope["path"]
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path and route.methods and compile_path(route.path)[0].match(path):
+            found |= route.methods
+    if "GET" in found and path.startswith(HEADED):
+        found.add("HEAD")
+    return sorted(found)
 
 
 def on_data_error(request: Request, error: Exception) -> Response:

@@ -10,8 +10,9 @@ from fastapi.responses import StreamingResponse
 from api.errors import MEANING, answer, errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.locating import places_of
-from api.imaging.negotiating import accepted, fits, not_acceptable
+from api.imaging.negotiating import Offer, best, not_acceptable
 from api.imaging.objects import Reader
+from api.imaging.parser_room import waiting_for_a_parser
 from api.imaging.ranges import OutsideError, asked_range
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
@@ -56,32 +57,29 @@ def retrieve_bulkdata(
     is_single = _is_single(request)
     length, read = _value(view, found, place.upper())
     etag = etag_of(found.checksum, place.upper())
+    if is_single:
+        etag = etag.removeprefix("W/")  # the same octets each time
     if has_it(request, etag):
         return not_modified(etag)
+    headers = {"ETag": etag, "Vary": "Accept"}
+    if not is_single:  # a range would be one of the parts and boundaries
+        return related(OCTETS, iter((Part(OCTETS, length, read(0, length)),)), headers)
     try:
         start, count = asked_range(request.headers, length, etag) or (0, length)
     except OutsideError:
         return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{length}"})
     is_part = count < length
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Vary": "Accept"}
-    content = read(start, count)
     if is_part:
         headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{length}"
-    if is_single:
-        headers["Content-Length"] = str(count)
-        return StreamingResponse(content, 206 if is_part else 200, headers, media_type=OCTETS)
-    response = related(OCTETS, iter((Part(OCTETS, count, content),)), headers)
-    response.status_code = 206 if is_part else 200
-    return response
+    headers |= {"Accept-Ranges": "bytes", "Content-Length": str(count)}
+    return StreamingResponse(read(start, count), 206 if is_part else 200, headers, media_type=OCTETS)
 
 
 def _is_single(request: Request) -> bool:
-    for wanted in accepted(request):
-        if wanted.media_type == "*/*" or (not wanted.is_multipart and wanted.fits(OCTETS)):
-            return True
-        if wanted.is_multipart and fits(wanted.part_type, OCTETS):
-            return False
-    raise not_acceptable((OCTETS, f'multipart/related; type="{OCTETS}"'))
+    found = best(request, (Offer(OCTETS), Offer(OCTETS, is_multipart=True)))
+    if found is None:
+        raise not_acceptable((OCTETS, f'multipart/related; type="{OCTETS}"'))
+    return not found.is_multipart
 
 
 def _value(view: View, found: DicomObject, place: str) -> tuple[int, Callable[[int, int], Iterator[bytes]]]:
@@ -97,7 +95,7 @@ def _value(view: View, found: DicomObject, place: str) -> tuple[int, Callable[[i
     if known.is_complete:
         raise NotFoundError("the instance has no such value", field="bulkdata")
     try:
-        with reader.file(found) as path:
+        with waiting_for_a_parser(), reader.file(found) as path:
             data = pool().bulk(path, place)
     except NotAnImageError:
         raise NotFoundError("the instance has no such value", field="bulkdata") from None

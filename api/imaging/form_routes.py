@@ -19,10 +19,12 @@ from models.imaging.offers import Offer
 from models.imaging.rules import HELD_RULES, Declared, NotLetInError, why
 from models.imaging.schemas import Accession, Modality, Uid
 from models.imaging.stores.orders import get_order
-from models.kernel.errors import InvalidError, UnreadableError
+from models.kernel.errors import InvalidError, TooLargeError, UnreadableError
 from models.kernel.fields import Code, Id, Line
 
-MOST_FIELD_BYTES = 4096
+MOST_FIELD_BYTES, MOST_FIELDS, MOST_FIELDS_BYTES = 4096, 100, 64 * 1024
+MOST_FILES = 5_000
+"""Of one request, as for fields; the files before one too many are stored."""
 FORM = "multipart/form-data"
 OF_PAGES = "csrf_token"
 """A field of pages, which says nothing of files."""
@@ -53,6 +55,8 @@ class Reading:
     answers: list[FileAnswer] = field(default_factory=list)
     _fields: dict[str, str] = field(default_factory=dict)
     _form: ImageForm | None = None
+    _field_count: int = 0
+    _field_bytes: int = 0
 
     async def read(self, request: Request, boundary: bytes) -> None:
         """Keep the fields, take the files in one after the other."""
@@ -62,14 +66,14 @@ class Reading:
                 if isinstance(event, Begin):
                     name, filename = disposition_of(event.headers)
                     text = b""
-                    if filename:
-                        self._form = self._form or await in_thread(self._begin)
-                        incoming = Incoming(self.entrance.spool)
+                    incoming = await self._begin(is_file=bool(filename))
                 elif isinstance(event, Data):
                     if incoming is not None:
                         await incoming.add(event.content)
-                    elif len(text := text + event.content) > MOST_FIELD_BYTES:
-                        raise InvalidError("is too long", field=name or "form")
+                    else:
+                        text += self._bounded(event.content)
+                        if len(text) > MOST_FIELD_BYTES:
+                            raise InvalidError("is too long", field=name or "form")
                 elif incoming is not None:
                     self.answers.append(await in_thread(partial(self._take, incoming, filename)))
                     incoming = None
@@ -79,7 +83,19 @@ class Reading:
             if incoming is not None:
                 incoming.drop()
 
-    def _begin(self) -> ImageForm:
+    async def _begin(self, *, is_file: bool) -> Incoming | None:
+        """The file that begins; None for a field."""
+        if not is_file:
+            self._field_count += 1
+            if self._field_count > MOST_FIELDS:
+                raise TooLargeError(f"more than {MOST_FIELDS} fields", field="form")
+            return None
+        if len(self.answers) == MOST_FILES:
+            raise TooLargeError(f"more than {MOST_FILES} files in one request: those are taken", field="files")
+        self._form = self._form or await in_thread(self._checked)
+        return Incoming(self.entrance.spool)
+
+    def _checked(self) -> ImageForm:
         """The fields; NotFoundError for an order that is not theirs, before a file is taken."""
         form, caller = _form(self._fields), self.entrance.caller
         if form.radiology_order_id is not None:
@@ -91,6 +107,12 @@ class Reading:
         if self._form is not None and name != OF_PAGES:
             raise InvalidError("comes after a file it does not hold for: fields come first", field=name or "form")
         self._fields[name] = value
+
+    def _bounded(self, data: bytes) -> bytes:
+        self._field_bytes += len(data)
+        if self._field_bytes > MOST_FIELDS_BYTES:
+            raise TooLargeError(f"the fields have more than {MOST_FIELDS_BYTES} bytes together", field="form")
+        return data
 
     def _take(self, incoming: Incoming, filename: str) -> FileAnswer:
         shown = filename.replace("\0", "")[:200]

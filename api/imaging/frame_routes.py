@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from api.errors import errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.locating import Places, frame, places_of
-from api.imaging.negotiating import Wanted, accepted, fits, not_acceptable
+from api.imaging.negotiating import Offer, Wanted, best, not_acceptable
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
 from api.imaging.wado import OCTETS, RLE, find, media_type_of
@@ -75,34 +75,24 @@ def _refuse_missing(known: Places, numbers: list[int]) -> None:
 
 def _chosen(request: Request, known: Places, numbers: list[int]) -> tuple[str, bool]:
     """The media type of a frame, and whether it goes without parts; NotAcceptableError where it does not fit."""
-    for wanted in accepted(request):
-        if not _takes_syntax(wanted, known):
-            continue
-        if wanted.media_type == "*/*":
-            return media_type_of(known.transfer_syntax_uid), False
-        if wanted.is_multipart and (chosen := _fitting(wanted.part_type, known)):
-            return chosen, False
-        if len(numbers) == 1 and not wanted.is_multipart and (chosen := _fitting(wanted.media_type, known)):
-            return chosen, True
-    offered = media_type_of(known.transfer_syntax_uid)
-    raise not_acceptable((f'multipart/related; type="{offered}"; transfer-syntax={known.frame_syntax}',))
-
-
-def _takes_syntax(wanted: Wanted, known: Places) -> bool:
-    """Of octets without a transfer syntax those that are not compressed are meant (PS3.18, 8.7.3.3.1)."""
-    syntax = wanted.transfer_syntax
-    if syntax in ("*", known.frame_syntax, known.transfer_syntax_uid):
-        return True
-    asked = wanted.part_type if wanted.is_multipart else wanted.media_type
-    return not syntax and (asked != OCTETS or not known.is_compressed)
-
-
-def _fitting(asked: str, known: Places) -> str:
-    """What a frame is told to be where this is asked for; empty where it does not fit."""
     own = media_type_of(known.transfer_syntax_uid)
-    if known.transfer_syntax_uid == RLE and asked in RLE_TYPES:
-        return asked
-    return own if fits(asked, own) or asked == OCTETS else ""
+    types = (own, *(RLE_TYPES if known.transfer_syntax_uid == RLE else ()), *((OCTETS,) if own != OCTETS else ()))
+    forms = (True, False) if len(numbers) == 1 else (True,)
+    offers = [Offer(media_type, is_multipart) for is_multipart in forms for media_type in types]
+    found = best(request, offers, lambda wanted, offer: _takes_syntax(wanted, offer, known))
+    if found is None:
+        raise not_acceptable((f'multipart/related; type="{own}"; transfer-syntax={known.frame_syntax}',))
+    return own if found.media_type == OCTETS else found.media_type, not found.is_multipart
+
+
+def _takes_syntax(wanted: Wanted, offer: Offer, known: Places) -> bool:
+    """Of octets without a transfer syntax those that are not compressed are meant (PS3.18, 8.7.3.3.1)."""
+    asked = wanted.part_type if wanted.is_multipart else wanted.media_type
+    if offer.media_type == OCTETS != media_type_of(known.transfer_syntax_uid) and asked != OCTETS:
+        return False  # they are told by their own type, unless octets are asked for by name
+    if wanted.transfer_syntax:
+        return wanted.transfer_syntax in ("*", known.frame_syntax, known.transfer_syntax_uid)
+    return asked != OCTETS or not known.is_compressed
 
 
 def _parts(view: View, found: DicomObject, known: Places, numbers: list[int], content_type: str) -> Iterator[Part]:

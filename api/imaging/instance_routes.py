@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from api.errors import errors
 from api.imaging.caching import etag_of, has_it, not_modified
-from api.imaging.negotiating import accepted, fits, not_acceptable
+from api.imaging.negotiating import Offer, best, not_acceptable
 from api.imaging.objects import Reader
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
@@ -65,14 +65,11 @@ def _retrieved(request: Request, view: View, objects: Sequence[DicomObject]) -> 
 
 def _is_single(request: Request, objects: Sequence[DicomObject]) -> bool:
     """Whether the one file is wanted as it is; NotAcceptableError where it cannot be had as the client takes it."""
-    for wanted in accepted(request):
-        if not takes_syntaxes(wanted, objects):
-            continue
-        if wanted.media_type == "*/*" or (wanted.is_multipart and fits(wanted.part_type, DICOM)):
-            return False
-        if wanted.fits(DICOM) and len(objects) == 1:
-            return True
-    raise not_acceptable((f"{RELATED} in the transfer syntax that is stored",))
+    offers = (Offer(DICOM, is_multipart=True), Offer(DICOM))[: 2 if len(objects) == 1 else 1]
+    found = best(request, offers, lambda wanted, offer: takes_syntaxes(wanted, objects))
+    if found is None:
+        raise not_acceptable((f"{RELATED} in the transfer syntax that is stored",))
+    return not found.is_multipart
 
 
 def _parts(reader: Reader, objects: Sequence[DicomObject]) -> Iterator[Part]:

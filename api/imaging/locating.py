@@ -6,8 +6,10 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from api.imaging.objects import Reader
+from api.imaging.parser_room import waiting_for_a_parser
 from api.imaging.viewing import View
 from api.imaging.wado import LITTLE, UNCOMPRESSED
 from models.imaging.stores import places
@@ -81,7 +83,7 @@ def frame(view: View, found: DicomObject, known: Places, number: int) -> tuple[i
     """Length and content of a frame, counted from 1; NotFoundError where the object has no such frame."""
     reader = Reader(view)
     if not known.frames and not known.is_complete:
-        with reader.file(found) as path:
+        with waiting_for_a_parser(), reader.file(found) as path:
             data = pool().pixels(path, number)
         return len(data), iter((data,))
     if not 1 <= number <= len(known.frames):
@@ -91,8 +93,9 @@ def frame(view: View, found: DicomObject, known: Places, number: int) -> tuple[i
 
 
 def _pieces(reader: Reader, found: DicomObject, pieces: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    for start, length in pieces:
-        yield from reader.part(found, start, length)
+    """Of which the first is here: what is wrong with the object is known before an answer begins."""
+    first = [reader.part(found, start, length) for start, length in pieces[:1]]
+    return chain(*first, (data for start, length in pieces[1:] for data in reader.part(found, start, length)))
 
 
 def _read(view: View, found: DicomObject) -> Places:

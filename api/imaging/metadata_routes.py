@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,11 +17,9 @@ from api.imaging.wado import find, find_series
 from models.imaging.describing import Describing
 from models.imaging.schemas import Uid
 from models.imaging.stores import descriptions
-from models.imaging.stores.descriptions import GZIP
+from models.imaging.stores.descriptions import GZIP, inflated
 from models.imaging.tables import RadiologySeries
 from models.kernel.tenancy import tenant_session
-
-PIECE = 256 * 1024
 
 router = APIRouter(tags=["dicomweb"])
 DESCRIBED: dict[str, Any] = {
@@ -73,8 +72,8 @@ def retrieve_instance_metadata(
     etag = etag_of(metadata)
     if has_it(request, etag):
         return not_modified(etag)
-    body = b"[" + zlib.decompress(metadata) + b"]"
-    return Response(body, media_type=media_type, headers={"ETag": etag, "Vary": "Accept"})
+    pieces = chain((b"[",), inflated(metadata), (b"]",))
+    return StreamingResponse(pieces, media_type=media_type, headers={"ETag": etag, "Vary": "Accept"})
 
 
 def _series(request: Request, view: View, series: RadiologySeries, media_type: str) -> Response:
@@ -85,7 +84,7 @@ def _series(request: Request, view: View, series: RadiologySeries, media_type: s
     headers = {"ETag": etag, "Vary": "Accept, Accept-Encoding"}
     if takes_gzip(request):
         return Response(body, media_type=media_type, headers=headers | {"Content-Encoding": "gzip"})
-    return StreamingResponse(unpacked(body), media_type=media_type, headers=headers)
+    return StreamingResponse(inflated(body, GZIP), media_type=media_type, headers=headers)
 
 
 def _of_image(view: View, image_id: int) -> bytes | None:
@@ -93,24 +92,12 @@ def _of_image(view: View, image_id: int) -> bytes | None:
         return descriptions.metadata_of_image(session, view.tenant_id, image_id)
 
 
-def unpacked(body: bytes) -> Iterator[bytes]:
-    """A gzip's content in pieces: a large study need not stand in memory."""
-    inflater = zlib.decompressobj(GZIP)
-    while not inflater.eof:
-        piece = inflater.decompress(body, PIECE)
-        body = inflater.unconsumed_tail
-        if piece:
-            yield piece
-        elif not body:
-            return
-
-
 def _joined(describing: Describing, series: Sequence[RadiologySeries]) -> Iterator[bytes]:
     """The arrays of all series as one array."""
     mark = b"["
     for one in series:
         held = b""
-        for number, piece in enumerate(unpacked(describing.series_metadata(one))):
+        for number, piece in enumerate(inflated(describing.series_metadata(one), GZIP)):
             yield held
             held = mark + piece[1:] if number == 0 else piece
         yield held.removesuffix(b"]")

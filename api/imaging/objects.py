@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from api.imaging.damage import Problem, damaged
+from api.imaging.parser_room import waiting_for_a_parser
 from api.imaging.viewing import View
 from models.imaging.describing import Describing, file_of
 from models.imaging.ports import MissingObjectError, ObjectStorage
@@ -78,7 +79,7 @@ class Reader:
     def describing(self) -> Describing:
         """How the tenant's images are described."""
         spool = spool_of(self._view.tenant_slug)
-        return Describing(self._view.tenant_id, self.storage, pool(), spool.fresh)
+        return Describing(self._view.tenant_id, self.storage, pool(), spool.fresh, waiting_for_a_parser)
 
     def whole(self, found: DicomObject) -> Iterator[bytes]:
         """All of the object, checked before this returns."""

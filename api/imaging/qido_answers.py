@@ -11,6 +11,8 @@ from tasks.clients.dicom.keywords import ALL
 
 ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
+OF_SERIES = ("PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime", "TimezoneOffsetFromUTC")
+OF_INSTANCE = ("BitsAllocated", "TimezoneOffsetFromUTC")
 _NUMBERS = ("US", "UL", "SS", "SL", "FL", "FD")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -26,6 +28,12 @@ def answer(row: Sequence[Any], wanted: Search, base: str, is_within: int) -> Att
         add_columns(found, level, table, None if is_told else lambda key: _is_asked(key, wanted))
     if wanted.level is Level.INSTANCE:
         _add_metadata(found, row[2], wanted)
+    return dict(sorted(found.items()))
+
+
+def with_kept(found: Attributes, metadata: Mapping[str, Any]) -> Attributes:
+    """A series with what an image says of it and Table 10.6.3-4 wants told."""
+    _add_from(found, metadata, lambda tag, keyword: keyword in OF_SERIES)
     return dict(sorted(found.items()))
 
 
@@ -46,7 +54,7 @@ def _add_metadata(found: Attributes, image: RadiologyImage, wanted: Search) -> N
     """What the image says of itself and is asked for."""
     if image.mime_type == DICOM:
         _add_from(found, image.image_metadata, wanted.wants)
-        _add_from(found, image.image_metadata, lambda tag, keyword: keyword == "BitsAllocated")
+        _add_from(found, image.image_metadata, lambda tag, keyword: keyword in OF_INSTANCE)
 
 
 def _add_from(found: Attributes, metadata: Mapping[str, Any], is_asked: Callable[[str, str], bool]) -> None:

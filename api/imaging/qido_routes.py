@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from api.errors import errors
 from api.imaging.negotiating import DICOM_JSON, JSON_TYPES, choose
 from api.imaging.noting import NOTED, note_looks
-from api.imaging.qido_answers import answer
+from api.imaging.qido_answers import answer, with_kept
 from api.imaging.viewing import View, Viewing
 from models.imaging.matching import Level, Match, keyed, read_search
 from models.imaging.schemas import Uid
@@ -82,6 +82,9 @@ def _found(request: Request, view: View, level: Level, **uids: str) -> Response:
             places.refuse_unseen(session, view.tenant_id, view.seen, *uids.values())
         marks = note_looks(session, view, [row[0] for row in rows])
         found = [answer(row, narrowed, base, len(uids)) for row in rows]
+        if level is Level.SERIES:
+            kept = qido.kept_of_series(session, view.tenant_id, [row[1].id for row in rows])
+            found = [with_kept(told, kept.get(row[1].id, {})) for told, row in zip(found, rows, strict=True)]
     NOTED.remember(marks)
     headers = _warnings(base, is_cut=is_cut, is_fuzzy=wanted.is_fuzzy)
     return Response(to_json(found), media_type=media_type, headers=headers)

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 
 from api.errors import errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.frame_routes import FrameList, frame_numbers
+from api.imaging.heading import is_head
+from api.imaging.parser_room import for_pictures
 from api.imaging.picturing import THUMBNAIL, picture_of, rendering_of, representative
 from api.imaging.viewing import View, Viewing
 from api.imaging.wado import find
@@ -36,24 +39,28 @@ PICTURED: dict[str, Any] = {
 
 
 @router.get(STUDY + "/rendered", **PICTURED)
+@for_pictures
 def render_study(study_uid: Uid, request: Request, view: Viewing) -> Response:
     """WADO-RS: one picture that stands for a study."""
     return _one_of(request, view, find(view, study_uid).objects)
 
 
 @router.get(SERIES + "/rendered", **PICTURED)
+@for_pictures
 def render_series(study_uid: Uid, series_uid: Uid, request: Request, view: Viewing) -> Response:
     """WADO-RS: one picture that stands for a series: its middle image."""
     return _one_of(request, view, find(view, study_uid, series_uid).objects)
 
 
 @router.get(INSTANCE + "/rendered", **PICTURED)
+@for_pictures
 def render_instance(study_uid: Uid, series_uid: Uid, image_uid: Uid, request: Request, view: Viewing) -> Response:
     """WADO-RS: the first frame of an instance."""
     return _pictured(request, view, find(view, study_uid, series_uid, image_uid).objects[0], 1)
 
 
 @router.get(FRAME + "/rendered", **PICTURED)
+@for_pictures
 def render_frame(
     study_uid: Uid, series_uid: Uid, image_uid: Uid, frames: FrameList, request: Request, view: Viewing
 ) -> Response:
@@ -63,24 +70,28 @@ def render_frame(
 
 
 @router.get(STUDY + "/thumbnail", **PICTURED)
+@for_pictures
 def show_study_thumbnail(study_uid: Uid, request: Request, view: Viewing) -> Response:
     """WADO-RS: a small picture that stands for a study; at most 128 x 128 where no viewport is given."""
     return _one_of(request, view, find(view, study_uid).objects, is_small=True)
 
 
 @router.get(SERIES + "/thumbnail", **PICTURED)
+@for_pictures
 def show_series_thumbnail(study_uid: Uid, series_uid: Uid, request: Request, view: Viewing) -> Response:
     """WADO-RS: a small picture that stands for a series."""
     return _one_of(request, view, find(view, study_uid, series_uid).objects, is_small=True)
 
 
 @router.get(INSTANCE + "/thumbnail", **PICTURED)
+@for_pictures
 def show_thumbnail(study_uid: Uid, series_uid: Uid, image_uid: Uid, request: Request, view: Viewing) -> Response:
     """WADO-RS: a small picture of an instance."""
     return _pictured(request, view, find(view, study_uid, series_uid, image_uid).objects[0], 1, is_small=True)
 
 
 @router.get(FRAME + "/thumbnail", **PICTURED)
+@for_pictures
 def show_frame_thumbnail(
     study_uid: Uid, series_uid: Uid, image_uid: Uid, frames: FrameList, request: Request, view: Viewing
 ) -> Response:
@@ -107,5 +118,8 @@ def _pictured(request: Request, view: View, found: DicomObject, number: int, *, 
     etag = etag_of(found.checksum, repr(rendering))
     if has_it(request, etag):
         return not_modified(etag)
+    headers = {"ETag": etag, "Vary": "Accept"}
+    if is_head(request):  # nothing is drawn to say how large it would be
+        return StreamingResponse(iter(()), media_type=rendering.mime_type, headers=headers)
     made = picture_of(view, found, rendering, is_kept=is_small)
-    return Response(made, media_type=rendering.mime_type, headers={"ETag": etag, "Vary": "Accept"})
+    return Response(made, media_type=rendering.mime_type, headers=headers)

@@ -22,9 +22,10 @@ from api.imaging import (
     upload_routes,
 )
 from api.imaging.cross_origin import CrossOrigin
+from api.imaging.heading import HeadAsGet
 
 BY_TOKEN = part_door.BY_TOKEN
-MIDDLEWARE = (CrossOrigin,)
+MIDDLEWARE = (HeadAsGet, CrossOrigin)
 LARGE_BODIES = ("/api/v1/radiology/uploads/*/binary", "/api/v1/radiology/images", "/dicom-web/")
 
 router = APIRouter()

@@ -22,10 +22,12 @@ from models.imaging.offers import Offer
 from models.imaging.ports import DICOM
 from models.imaging.rules import Declared, NotLetInError, why
 from models.imaging.schemas import Uid
-from models.kernel.errors import RetryableError, UnreadableError
+from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
 from models.kernel.settings import settings
 
 DICOM_JSON = "application/dicom+json"
+MOST_PARTS = 5_000
+"""Of one request."""
 A_GROUP, AT_ONCE = 4, 2
 """Instances of one request that are stored together, and such groups at a time; of each instance at most 1 MB is in
 memory."""
@@ -62,6 +64,8 @@ class Storing:
     _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _complete: list[Incoming] = field(default_factory=list)
     _tasks: list[asyncio.Task[list[Stored | Failed]]] = field(default_factory=list)
+    _parts: int = 0
+    _others: list[Failed] = field(default_factory=list)
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
         """Take every part in while the next ones come; when the line breaks, what was whole is stored."""
@@ -69,8 +73,7 @@ class Storing:
         try:
             async for event in read_parts(pieces(request), boundary):
                 if isinstance(event, Begin):
-                    _refuse_other(event.headers)
-                    incoming = Incoming(self.entrance.spool)
+                    incoming = self._incoming(event.headers)
                 elif isinstance(event, Data) and incoming is not None:
                     await incoming.add(event.content)
                 elif isinstance(event, End) and incoming is not None:
@@ -86,7 +89,17 @@ class Storing:
         for group in done:
             if isinstance(group, BaseException):
                 raise group
-        return [one for group in done if not isinstance(group, BaseException) for one in group]
+        return [one for group in done if not isinstance(group, BaseException) for one in group] + self._others
+
+    def _incoming(self, headers: dict[str, str]) -> Incoming | None:
+        """The file that begins; None for a part that is no instance, which is passed over and told of."""
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise TooLargeError(f"more than {MOST_PARTS} instances in one request: those are stored", field="body")
+        if headers.get("content-type", DICOM).partition(";")[0].strip().lower() == DICOM:
+            return Incoming(self.entrance.spool)
+        self._others.append(Failed(NOT_UNDERSTOOD, "The part is not of type application/dicom"))
+        return None
 
     async def _begin(self) -> None:
         if self._complete:
@@ -188,12 +201,6 @@ def _failed(one: Failed) -> dict[str, Any]:
         item["00081150"] = {"vr": "UI", "Value": [one.sop_class_uid]}
         item["00081155"] = {"vr": "UI", "Value": [one.image_uid]}
     return item
-
-
-def _refuse_other(headers: dict[str, str]) -> None:
-    kind = headers.get("content-type", DICOM).partition(";")[0].strip().lower()
-    if kind != DICOM:
-        raise UnreadableError("a part is not of type application/dicom", field="Content-Type")
 
 
 def _plain(status: int, message: str) -> Response:

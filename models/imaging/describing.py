@@ -5,7 +5,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import Row
 from models.imaging.dicom_json import SYNTAX_TAG, UTF8, minimal
 from models.imaging.ports import Description, ImageParser, MissingObjectError, NotAnImageError, ObjectStorage
 from models.imaging.stores import descriptions
-from models.imaging.stores.descriptions import Described
+from models.imaging.stores.descriptions import Described, inflated
 from models.imaging.stores.places import DicomObject, object_of
 from models.imaging.stores.studies import note_problem
 from models.imaging.tables import RadiologySeries
@@ -36,12 +36,16 @@ StorageOf = Callable[[str], ObjectStorage]
 
 @dataclass(frozen=True, slots=True)
 class Describing:
-    """One tenant's images, by the means of whoever asks. `make_path` names a new temporary file."""
+    """One tenant's images, by the means of whoever asks. `make_path` names a new temporary file.
+
+    `waiting` is entered around whatever may wait for the parser; what it raises is passed on.
+    """
 
     tenant_id: int
     storage_of: StorageOf
     parser: ImageParser
     make_path: Callable[[], Path]
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def series_metadata(self, series: RadiologySeries) -> bytes:
         """The gzip of the JSON array of the series' instances, made now where it is not there; RetryableError."""
@@ -49,7 +53,7 @@ class Describing:
             kept = descriptions.kept_metadata(session, self.tenant_id, series)
         if kept is not None:
             return kept
-        with _makers, tenant_session(self.tenant_id) as session:
+        with self.waiting(), _makers, tenant_session(self.tenant_id) as session:
             now = descriptions.lock_series(session, self.tenant_id, series.id)
             kept = descriptions.kept_metadata(session, self.tenant_id, now)
             if kept is not None:
@@ -66,7 +70,9 @@ class Describing:
 
     def describe_image(self, image_id: int) -> None:
         """Describe one image, unless it is."""
-        self.describe_rows(self._undescribed(image_id=image_id))
+        rows = self._undescribed(image_id=image_id)
+        with self.waiting():
+            self.describe_rows(rows)
 
     def describe_rows(self, rows: Sequence[Row[Any]]) -> int:
         """Describe these (study, series, image), some at a time; how many."""
@@ -146,12 +152,24 @@ def _of_columns(row: Row[Any]) -> Description:
 
 def _with_syntax(described: Description) -> bytes:
     """The metadata with the transfer syntax the object is in (0008,3002): a file's header is no part of it."""
-    text = zlib.decompress(described.metadata)
     syntax = json.dumps({"vr": "UI", "Value": [described.transfer_syntax_uid]}).encode()
-    added = b'"' + SYNTAX_TAG.encode() + b'":' + syntax
-    if added[:11] in text or not text.startswith(_FIRST):
+    name = b'"' + SYNTAX_TAG.encode() + b'":'
+    if _says(described.metadata, name) or not next(inflated(described.metadata), b"").startswith(_FIRST):
         return described.metadata
-    return zlib.compress(_FIRST + added + b"," + text[len(_FIRST) :])
+    packer = zlib.compressobj()
+    pieces = inflated(described.metadata)
+    head = _FIRST + name + syntax + b"," + next(pieces)[len(_FIRST) :]
+    return b"".join([packer.compress(head), *(packer.compress(piece) for piece in pieces), packer.flush()])
+
+
+def _says(deflated: bytes, name: bytes) -> bool:
+    """Whether this stands anywhere in the text."""
+    end = b""
+    for piece in inflated(deflated):
+        if name in end + piece:
+            return True
+        end = piece[-len(name) :]
+    return False
 
 
 def _places(described: Description) -> bytes:

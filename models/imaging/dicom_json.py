@@ -26,7 +26,10 @@ def _vr_of(key: Key) -> str:
     return _VRS.get(key.keyword) or _OF_KIND[key.kind]
 
 
-_COLUMNS = {level: [(key, _vr_of(key), key.tag, key.column) for key in KEYS if key.level is level] for level in Level}
+_COLUMNS = {
+    level: [(key, _vr_of(key), key.tag, key.column) for key in KEYS if key.level is level and key.column]
+    for level in Level
+}
 _COUNTED = ("codes", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances")
 
 

@@ -21,7 +21,8 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An attribute that can be matched; `column` is its name in the table of its level."""
+    """An attribute that can be matched; `column` is its name in the table of its level,
+    empty where images alone keep it."""
 
     tag: str
     keyword: str
@@ -29,9 +30,10 @@ class Key:
     column: str
     kind: str
     """`text`, `name`, `code` (a text that may be a list), `codes` (an array), `uid`, `date`, `date_text`, `time`,
-    `number`."""
+    `number`; `unknown` where it is kept of no image."""
 
 
+_REQUEST = "RequestAttributesSequence"
 KEYS = (
     Key("00080020", "StudyDate", Level.STUDY, "study_date", "date"),
     Key("00080030", "StudyTime", Level.STUDY, "study_time", "time"),
@@ -53,6 +55,10 @@ KEYS = (
     Key("0020000E", "SeriesInstanceUID", Level.SERIES, "series_uid", "uid"),
     Key("00200011", "SeriesNumber", Level.SERIES, "series_number", "number"),
     Key("00201209", "NumberOfSeriesRelatedInstances", Level.SERIES, "image_count", "number"),
+    Key("00400244", "PerformedProcedureStepStartDate", Level.SERIES, "", "date_text"),
+    Key("00400245", "PerformedProcedureStepStartTime", Level.SERIES, "", "time"),
+    Key("00400275.00400009", f"{_REQUEST}.ScheduledProcedureStepID", Level.SERIES, "", "unknown"),
+    Key("00400275.00401001", f"{_REQUEST}.RequestedProcedureID", Level.SERIES, "", "unknown"),
     Key("00080016", "SOPClassUID", Level.INSTANCE, "sop_class_uid", "uid"),
     Key("00080018", "SOPInstanceUID", Level.INSTANCE, "image_uid", "uid"),
     Key("00083002", "AvailableTransferSyntaxUID", Level.INSTANCE, "transfer_syntax_uid", "uid"),
@@ -155,7 +161,7 @@ def _match(key: Key, given: Sequence[str]) -> Match | None:
     if len(values) > 1:
         raise UnreadableError(f"{key.keyword} is given twice", field=key.keyword)
     value = values[0]
-    if key.kind in ("text", "name"):
+    if key.kind in ("text", "name", "unknown"):
         return None if set(value) == {"*"} else Match(key, pattern=value)
     if key.kind == "number":
         number = _number(key.keyword, value)

@@ -4,6 +4,7 @@ Nothing is unpacked under a name from outside: a member's name is kept as text a
 """
 
 import hashlib
+import lzma
 import os
 import stat
 import struct
@@ -25,6 +26,7 @@ MOST_RATIO, FREE_BYTES = 200, 16 * 2**20
 """How much larger than it is packed a member may be, beyond what is free: empty pictures pack well."""
 MOST_DIRECTORY_BYTES = MOST_FILES * 2_000
 """Of a ZIP file's index, which is read as a whole."""
+BROKEN = (zlib.error, lzma.LZMAError)
 PIECE = 1024 * 1024
 NAME_CHARACTERS = 255
 INDEXES = {"dicomdir"}
@@ -99,7 +101,7 @@ class Contents:
                     if self._is_taken(PurePosixPath(member.filename).parts):
                         with packed.open(member) as inflated:
                             yield self._copied(inflated, member.filename)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error, zlib.error):
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error, *BROKEN):
             raise RefusedSourceError("zip_broken") from None
         except RuntimeError:  # what zipfile says of a password it was not given
             raise RefusedSourceError("zip_encrypted") from None
@@ -141,7 +143,7 @@ class Contents:
         most = min(self._most_of_one, self._left)
         try:
             with disk_errors(), path.open("xb") as target:
-                while piece := source.read(PIECE):
+                while piece := _piece(source):
                     size += len(piece)
                     if size > most:
                         raise RefusedSourceError("too_large")
@@ -154,6 +156,16 @@ class Contents:
             raise
         self._left -= size
         return Unpacked(path, _as_text(name), digest.hexdigest(), size)
+
+
+def _piece(source: IO[bytes]) -> bytes:
+    """The next bytes. What a decompressor cannot go on with is `zip_broken`, never a failing disk."""
+    try:
+        return source.read(PIECE)
+    except OSError as error:
+        if error.errno is None:  # bzip2's word for broken data
+            raise RefusedSourceError("zip_broken") from None
+        raise
 
 
 def _check_directory(opened: IO[bytes]) -> None:

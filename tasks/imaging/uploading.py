@@ -23,7 +23,7 @@ from models.imaging.stores.orders import get_order
 from models.imaging.uids import derived_uid
 from models.kernel.audit import Actor
 from models.kernel.clock import utc_now
-from models.kernel.errors import ConfigError, HeldError, LabwireError, NotFoundError, RetryableError
+from models.kernel.errors import ConfigError, HeldError, NotFoundError, RetryableError
 from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
 from models.upkeep.quality import record_validation
 from tasks.clients import moving
@@ -95,7 +95,7 @@ class Upload:
     _works: list[Work] = field(default_factory=list)
 
     def run(self) -> None:
-        """Copy, judge, store and move it. RetryableError: it stays claimed, and the next run takes it up."""
+        """Copy, judge, store and move it. What is not possible now stays claimed, and the next run takes it up."""
         name = self.claimed.path.name
         outcome = SourceOutcome(len(self.report.sources) + 1, self.tenant.id, sources.fingerprint_of(name))
         order_id = sources.order_named_by(name)
@@ -104,7 +104,12 @@ class Upload:
                 outcome.rule = self._unpack(outcome, leftovers) or self._no_order(order_id)
                 if not outcome.rule:
                     self._judge_and_store(outcome, order_id)
-        except (LabwireError, OperationalError):
+        except (RetryableError, OperationalError) as error:
+            log.warning("a source is left for the next run", source=outcome.fingerprint, error=described(error))
+            outcome.rule, outcome.ended = "not_possible_now", "left for the next run"
+            self.report.add(outcome)
+            return
+        except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001  # a source that no rule foresaw must not stop all others
             log.error("a source could not be taken in", source=outcome.fingerprint, error=described(error))

@@ -5,10 +5,13 @@ import os
 import stat
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.kernel.errors import RetryableError
 from tasks.imaging import unpacking
 from tests.imaging.dicoms import ct
 from tests.imaging.drops import Drop, study, zipped
@@ -50,6 +53,14 @@ def large_index() -> bytes:
     return bytes(packed)
 
 
+def spoilt(kind: int) -> bytes:
+    """A ZIP file whose member its decompressor cannot go on with."""
+    packed = bytearray(zipped({"a.dcm": ct(1)}, kind=kind))
+    middle = (packed.index(b"a.dcm") + packed.rindex(b"PK\x01\x02")) // 2
+    packed[middle - 20 : middle + 20] = b"\xff" * 40
+    return bytes(packed)
+
+
 HOSTILE = {
     "zip_path_out": [
         zipped({"../out.dcm": ct(1)}),
@@ -61,7 +72,8 @@ HOSTILE = {
     "link_or_device": [linked("/etc/passwd")],
     "zip_encrypted": [encrypted()],
     "zip_bomb": [zipped({"a.dcm": b"\0" * 60_000_000})],
-    "zip_broken": [lying(5), zipped(study(2))[:-300], zipped(study(2))[:50], b"PK\x03\x04" + b"x" * 90],
+    "zip_broken": [lying(5), zipped(study(2))[:-300], zipped(study(2))[:50], b"PK\x03\x04" + b"x" * 90]
+    + [spoilt(kind) for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)],
     "too_many_files": [large_index()],
 }
 
@@ -120,3 +132,32 @@ def test_a_zip_in_a_zip_is_not_opened_and_nested_folders_are(drop: Drop) -> None
     assert drop.run().tally.message == "sources archived 1, images stored 2, images held 1"
     [held] = drop.clinic.rows("SELECT rule FROM image_upload")
     assert held.rule == "not_an_image"
+
+
+def test_a_source_that_cannot_be_taken_in_now_stops_no_other_and_is_tried_again(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of another laboratory: what is claimed comes first in every run."""
+    drop.put("a", study(1))
+    drop.put("b", study(2))
+    with monkeypatch.context() as broken:
+        broken.setattr(unpacking.Contents, "_copied", failing_once(unpacking.Contents._copied))
+        report = drop.run()
+    assert report.tally.message == "sources archived 1, images stored 2; sources left for the next run 1"
+    assert report.tally.problems
+    assert [row["rule"] for row in report.rows() if row["outcome"] == "left for the next run"] == ["not_possible_now"]
+    assert [path.name for path in drop.claimed()] == ["a"]
+    assert drop.clinic.spool() == []
+    assert drop.run().tally.message == "sources archived 1, images repeated 1"
+
+
+def failing_once(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A disk that fails, once."""
+    left = [1]
+
+    def copied(*given: Any) -> Any:
+        if left:
+            raise RetryableError(f"the disk fails ({left.pop()})")
+        return real(*given)
+
+    return copied

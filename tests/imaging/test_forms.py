@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.imaging import form_routes
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import ct, picture
 
@@ -54,6 +55,23 @@ def test_a_wrong_field_is_named(clinic: Clinic, data: dict[str, str], field: str
     assert (answer.status_code, answer.json()["fields"][0]["field"]) == (422, field)
     assert clinic.technician.post(ADDRESS, data=data).status_code in (400, 422)
     assert clinic.objects() == clinic.spool() == []
+
+
+@pytest.mark.parametrize("fields", [[("csrf_token", "x" * 4000)] * 30, [("", "")] * 200, [("note", "x")] * 200])
+def test_fields_are_bounded_in_number_and_together(clinic: Clinic, fields: list[tuple[str, str]]) -> None:
+    files = [("files", ("a.dcm", ct()))]
+    answer = clinic.technician.post(ADDRESS, files=[*((name, (None, text)) for name, text in fields), *files])
+    assert (answer.status_code, "field" in answer.json()["error"]) == (413, True)
+    assert clinic.objects() == clinic.spool() == []
+
+
+def test_a_form_has_so_many_files_and_no_more(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form_routes, "MOST_FILES", 2)
+    files = [("files", (f"{number}.dcm", ct(number))) for number in (1, 2, 3)]
+    assert clinic.technician.post(ADDRESS, files=files[:2]).status_code == 200
+    answer = clinic.technician.post(ADDRESS, files=files)
+    assert (answer.status_code, "2 files" in answer.json()["error"]) == (413, True)
+    assert len(clinic.objects()) == 2
 
 
 def test_no_file_no_form_no_right(clinic: Clinic) -> None:

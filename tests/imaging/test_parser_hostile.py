@@ -75,6 +75,17 @@ def test_sequences_ten_thousand_deep_are_refused(parsers: ParserPool, tmp_path: 
     assert rule_of(parsers, d.written(tmp_path / "c", d.meta(), d.uids(), unknown, opened * 10_000)) == "nesting"
 
 
+@pytest.mark.parametrize("rest", [1, 4, 7])
+def test_a_file_that_ends_within_an_elements_header_is_refused(parsers: ParserPool, tmp_path: Path, rest: int) -> None:
+    cut = d.written(tmp_path / "cut", d.meta(), d.uids(), d.element(0x7FE00010, "OW", b"")[:rest])
+    assert rule_of(parsers, cut) == "length"
+    deflated_cut = deflated(d.uids() + d.element(0x7FE00010, "OW", b"")[:rest], 0)
+    assert rule_of(parsers, d.written(tmp_path / "deflated", d.meta(d.DEFLATED), deflated_cut)) == "length"
+    parsers.read(d.written(tmp_path / "padded", d.meta(), d.uids(), bytes(rest)))
+    padding = d.element(0xFFFCFFFC, "OB", bytes(12))
+    parsers.read(d.written(tmp_path / "trailing", d.meta(), d.uids(), padding, bytes(rest)))
+
+
 def test_values_that_hide_a_sequence_are_walked_once(parsers: ParserPool, tmp_path: Path) -> None:
     """What looks like a sequence and is none is tried at each depth: that must not take time to the power of depths."""
     inner = b"\xff" * 8

@@ -71,6 +71,18 @@ def test_a_picture_that_is_cut_off_is_refused(parsers: ParserPool, tmp_path: Pat
         assert refused(parsers, d.written(tmp_path / "b", whole[:at])) == "length"
 
 
+@pytest.mark.parametrize("is_progressive", [False, True])
+def test_a_thumbnails_end_is_not_the_pictures(parsers: ParserPool, tmp_path: Path, is_progressive: bool) -> None:
+    small = drawn(tmp_path / "small", Image.fromarray(GREY[:8, :8]), format="JPEG").read_bytes()
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (300, 300, 3), dtype=np.uint8))
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0" + small
+    path = drawn(tmp_path / "a", noise, format="JPEG", exif=exif, progressive=is_progressive)
+    whole = path.read_bytes()
+    assert parsers.read(d.written(tmp_path / "b", whole, b"a maker's own words", small)) == parsers.read(path)
+    for at in (len(whole) - 2, len(whole) * 6 // 10, len(exif) + 20):
+        assert refused(parsers, d.written(tmp_path / "c", whole[:at])) == "length"
+
+
 def test_a_picture_that_is_damaged_is_refused(parsers: ParserPool, tmp_path: Path) -> None:
     whole = bytearray(drawn(tmp_path / "a", Image.fromarray(RGB), format="PNG").read_bytes())
     whole[len(whole) // 2] ^= 1

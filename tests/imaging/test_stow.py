@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from api.imaging import stow_routes
 from tests.api.helpers import audited
 from tests.imaging.conftest import Clinic, related
 from tests.imaging.dicoms import SERIES, STUDY, ct
@@ -87,4 +88,28 @@ def test_a_body_that_is_not_what_it_says(clinic: Clinic, body: bytes, content_ty
     answer = clinic.technician.post("/dicom-web/studies", content=body, headers={"Content-Type": content_type})
     assert answer.status_code == status
     assert answer.json()["success"] is False
+    assert clinic.spool() == []
+
+
+def test_a_part_of_another_type_is_listed_as_failed_beside_those_that_are_stored(clinic: Clinic) -> None:
+    """400 would say that nothing was stored."""
+    body, content_type = related([ct(number) for number in range(1, 7)])
+    other = b"--b0unda2y\r\nContent-Type: application/json\r\n\r\n{}\r\n"
+    for sent, stored, status in ((body.removesuffix(b"--b0unda2y--\r\n") + other, 6, 202), (other, 0, 409)):
+        answer = clinic.technician.post(
+            "/dicom-web/studies", content=sent + b"--b0unda2y--\r\n", headers={"Content-Type": content_type}
+        )
+        assert answer.status_code == status, answer.text
+        assert len(answer.json().get("00081199", {"Value": []})["Value"]) == stored
+        assert [item["00081197"]["Value"] for item in answer.json()["0008119A"]["Value"]] == [[0xC000]]
+    assert len(clinic.objects()) == 6
+    assert clinic.spool() == []
+
+
+def test_one_request_has_so_many_parts_and_no_more(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stow_routes, "MOST_PARTS", 3)
+    assert clinic.stow(*(ct(number) for number in (1, 2, 3))).status_code == 200
+    answer = clinic.stow(*(ct(number) for number in (3, 4, 5, 6)))
+    assert (answer.status_code, "3 instances" in answer.json()["error"]) == (413, True)
+    assert len(clinic.objects()) == 5
     assert clinic.spool() == []

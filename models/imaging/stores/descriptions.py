@@ -15,6 +15,7 @@ GZIP = 16 + zlib.MAX_WBITS
 LEVEL = 4
 """Of compression: twice as quick as the default, for some percent more."""
 AT_ONCE = 200
+PIECE = 256 * 1024
 SETTLED_SECONDS = 10
 """A series to which nothing was added for so long is likely to be whole."""
 
@@ -112,7 +113,8 @@ def make_metadata(session: Session, tenant_id: int, series_id: int) -> bytes:
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
     pieces, count = [packer.compress(b"[")], 0
     for deflated in _deflated(session, tenant_id, series_id):
-        pieces.append(packer.compress((b"," if count else b"") + zlib.decompress(deflated)))
+        pieces.append(packer.compress(b"," if count else b""))
+        pieces += [packer.compress(piece) for piece in inflated(deflated)]
         count += 1
     body = b"".join([*pieces, packer.compress(b"]"), packer.flush()])
     values = {"tenant_id": tenant_id, "series_id": series_id, "image_count": count, "body_gzip": body}
@@ -124,6 +126,18 @@ def make_metadata(session: Session, tenant_id: int, series_id: int) -> bytes:
         )
     )
     return body
+
+
+def inflated(deflated: bytes, window_bits: int = zlib.MAX_WBITS) -> Iterator[bytes]:
+    """The content in pieces: what is large need not stand in memory. `window_bits` is GZIP for a gzip."""
+    inflater = zlib.decompressobj(window_bits)
+    while not inflater.eof:
+        piece = inflater.decompress(deflated, PIECE)
+        deflated = inflater.unconsumed_tail
+        if piece:
+            yield piece
+        elif not deflated:
+            return
 
 
 def _deflated(session: Session, tenant_id: int, series_id: int) -> Iterator[bytes]:

@@ -3,8 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, String, cast, func, select, text
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    SQLColumnExpression,
+    String,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from models.imaging.matching import Level, Match, Search
 from models.imaging.stores.studies import Seen
@@ -44,6 +58,22 @@ def search(session: Session, tenant_id: int, seen: Seen, wanted: Search) -> tupl
     return rows[: wanted.limit], len(rows) > wanted.limit
 
 
+def kept_of_series(session: Session, tenant_id: int, series_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What the first image of each of these series says of the step it was made in, by the series' id."""
+    image = RadiologyImage
+    first = (
+        select(image.image_metadata)
+        .where(image.tenant_id == tenant_id, image.series_id == RadiologySeries.id)
+        .order_by(image.instance_number, image.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    statement = select(RadiologySeries.id, first).where(
+        RadiologySeries.tenant_id == tenant_id, RadiologySeries.id.in_(series_ids)
+    )
+    return {series_id: kept or {} for series_id, kept in session.execute(statement)}
+
+
 def _is_selective(match: Match) -> bool:
     """Whether an index finds the few that match."""
     is_code = match.key.column in ("patient_code", "accession_number")
@@ -62,8 +92,14 @@ def _joined(statement: Select[Any], tenant_id: int, level: Level) -> Select[Any]
 
 
 def _condition(match: Match) -> ColumnElement[bool]:
+    if match.key.kind == "unknown":
+        return false()
+    if not match.key.column:
+        return _of_an_image(match)
     column: InstrumentedAttribute[Any] = getattr(TABLES[match.key.level], match.key.column)
     kind = match.key.kind
+    if kind in ("code", "codes") and any(set("*?") & set(value) for value in match.values):
+        return _like_one(column, match)
     if kind in ("uid", "code"):
         return column.in_(match.values) if len(match.values) > 1 else column == match.values[0]
     if kind == "codes":
@@ -71,10 +107,26 @@ def _condition(match: Match) -> ColumnElement[bool]:
         return has_one
     if kind in ("text", "name"):
         return _like(column, match.pattern, is_name=kind == "name")
-    return _between(column, match)
+    return _between(column.expression, match)
 
 
-def _like(column: InstrumentedAttribute[str], pattern: str, *, is_name: bool) -> ColumnElement[bool]:
+def _of_an_image(match: Match) -> ColumnElement[bool]:
+    """An attribute of the series that its images alone keep."""
+    image = aliased(RadiologyImage)
+    is_its = (image.tenant_id == RadiologySeries.tenant_id) & (image.series_id == RadiologySeries.id)
+    value = func.coalesce(image.image_metadata[match.key.keyword].astext, "")
+    return exists(select(literal(1)).where(is_its, _between(value, match)).correlate(RadiologySeries))
+
+
+def _like_one(column: InstrumentedAttribute[Any], match: Match) -> ColumnElement[bool]:
+    if match.key.kind == "code":
+        return or_(*(_like(column, value, is_name=False) for value in match.values))
+    each = func.unnest(column).column_valued("one_of_them")
+    likes = (_like(each, value, is_name=False) for value in match.values)
+    return exists(select(literal(1)).where(or_(*likes)))
+
+
+def _like(column: SQLColumnExpression[str], pattern: str, *, is_name: bool) -> ColumnElement[bool]:
     if is_name:
         return func.lower(column).like(func.lower(pattern.translate(_WILDCARDS)), escape="\\")
     if "*" in pattern or "?" in pattern:
@@ -82,13 +134,13 @@ def _like(column: InstrumentedAttribute[str], pattern: str, *, is_name: bool) ->
     return column == pattern
 
 
-def _between(column: InstrumentedAttribute[Any], match: Match) -> ColumnElement[bool]:
-    value: ColumnElement[Any] = column.expression
+def _between(value: ColumnElement[Any], match: Match) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = []
     if match.key.kind == "time":
-        value = func.rpad(func.replace(column, ".", ""), 12, "0")
+        conditions.append(value != "")
+        value = func.rpad(func.replace(value, ".", ""), 12, "0")
     if match.key.kind in ("time", "date_text"):
-        conditions.append(column != "")
+        conditions.append(value != "")
         value = cast(value, String).collate("C")
     if match.low is not None and match.low == match.high:
         return value == match.low

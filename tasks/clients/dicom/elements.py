@@ -80,6 +80,8 @@ class Walker:
             found.append(element)
         if closing is not None or (depth and at != end):
             raise RefusalError("length", "an item ends within an element")
+        if not depth and self._source.read(at, end - at).strip(b"\x00"):
+            raise RefusalError("length", "the file ends within an element's header")
         return found, end
 
     def _element(self, header: bytes, at: int, end: int, depth: int, implicit: bool) -> tuple[Element, int]:

@@ -15,10 +15,16 @@ from tasks.clients.dicom.vrs import VrFinder
 
 MOST_INLINE = 1024
 """Bytes of a binary value that stand in the text; larger ones are named by a `BulkDataURI`."""
+MOST_TEXT = 16 * 1024
+"""Bytes of a text, or of a list of numbers, that stand in the text; larger ones are named likewise."""
+MOST_TOGETHER, SMALL = 8 * 1024 * 1024, 64
+"""Bytes of all values of a file that stand in the text: beyond that, only small ones do."""
 UTF8 = {"vr": "CS", "Value": ["ISO_IR 192"]}
 CHARSET = 0x00080005
 FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00008, 0x7FE00009
 _PIXELS = frozenset({PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS})
+_NAMEABLE = frozenset(("DS", "FL", "FD", "IS", "LT", "SL", "SS", "ST", "SV", "UC", "UL", "US", "UT", "UV"))
+"""Whose values may be bulk data besides the binary ones (PS3.18, F.2.2); any other so long is none of its VR."""
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _WORDS = {"OW": "H", "OF": "L", "OL": "L", "OD": "Q", "OV": "Q"}
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -35,6 +41,7 @@ class JsonModel:
         self._numbers = {vr: Struct(self._order + letter) for vr, letter in NUMBERS.items()}
         self._vrs = VrFinder(file)
         self.bulk: dict[str, tuple[int, int]] = {}
+        self._left = MOST_TOGETHER
 
     def text(self) -> Iterator[str]:
         """The pieces of the JSON object."""
@@ -74,6 +81,9 @@ class JsonModel:
     def _plain(self, element: Element, vr: str, path: str, charset: Charset) -> str:
         if vr in _BINARY:
             found = self._binary(element, vr, path)
+        elif not self._is_told(element, MOST_TEXT):
+            vr = vr if vr in _NAMEABLE else "UN"
+            found = self._named(element, path)
         else:
             raw = self._file.source.read(element.start, element.length)
             values = self._values(raw, vr, charset)
@@ -83,13 +93,23 @@ class JsonModel:
     def _binary(self, element: Element, vr: str, path: str) -> dict[str, Any]:
         if element.length == 0:
             return {}
-        if element.tag in _PIXELS or element.length > MOST_INLINE:
-            self.bulk[path] = extent(element)
-            return {"BulkDataURI": self._prefix + path}
+        if element.tag in _PIXELS or not self._is_told(element, MOST_INLINE):
+            return self._named(element, path)
         raw = self._file.source.read(element.start, element.length)
         if vr in _WORDS and not self._file.is_little:
             raw = _swapped(raw, _WORDS[vr])
         return {"InlineBinary": base64.b64encode(raw).decode("ascii")}
+
+    def _is_told(self, element: Element, most: int) -> bool:
+        """Whether the value stands in the text, with all that stands there already."""
+        if element.length > (most if element.length <= self._left else SMALL):
+            return False
+        self._left -= element.length
+        return True
+
+    def _named(self, element: Element, path: str) -> dict[str, Any]:
+        self.bulk[path] = extent(element)
+        return {"BulkDataURI": self._prefix + path}
 
     def _values(self, raw: bytes, vr: str, charset: Charset) -> list[Any]:
         if vr in self._numbers:

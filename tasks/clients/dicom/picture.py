@@ -5,6 +5,7 @@ import os
 import warnings
 from typing import Any
 
+from tasks.clients.dicom.jpeg import has_end
 from tasks.clients.dicom.refusal import RefusalError
 from tasks.clients.dicom.source import Source
 from tasks.clients.dicom.texts import clean
@@ -13,9 +14,9 @@ MOST_PIXELS = 100_000_000
 MOST_FIELDS = 100
 MOST_VALUES = 16
 KINDS = {b"\xff\xd8\xff": ("JPEG", "image/jpeg"), b"\x89PNG\r\n\x1a\n": ("PNG", "image/png")}
-ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+PNG_END = b"IEND\xaeB`\x82"
 TAIL = 65_536
-"""Bytes among which the end stands: some cameras write more behind it."""
+"""Bytes among which it stands: some write more behind it."""
 _EXIF, _GPS = 0x8769, 0x8825
 
 
@@ -44,7 +45,7 @@ def picture_of(source: Source, kind: tuple[str, str]) -> dict[str, Any]:
         raise RefusalError("pixels", f"it has more than {MOST_PIXELS} pixels") from None
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError):
         raise RefusalError("length", f"the {kind[0]} is damaged or cut off") from None
-    if ENDS[kind[0]] not in source.read(max(0, source.size - TAIL), TAIL):
+    if not (has_end(source) if kind[0] == "JPEG" else PNG_END in source.read(max(0, source.size - TAIL), TAIL)):
         raise RefusalError("length", f"the {kind[0]} has no end")
     return {"mime_type": kind[1], "width": width, "height": height, "exif": exif}
 
