@@ -17,6 +17,7 @@ from deployments.launcher import homes, postgres
 from models.kernel import db
 from models.kernel.settings import settings
 from models.migrations.apply import prepare_roles, upgrade
+from tests import memory
 from tests.launcher.running import RunningHub, running_hub
 
 OWNER_PASSWORD = "owner-password-of-the-tests"
@@ -58,6 +59,12 @@ class Server:
         connection.close()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The temporary files of the run lie in memory; xdist's processes inherit the place."""
+    if folder := memory.move_in():
+        config.add_cleanup(lambda: memory.move_out(folder))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every process's state, Prefect's included, lies in a folder of the test run; nothing is read from outside it."""
@@ -89,7 +96,7 @@ def postgres_server() -> Iterator[Server]:
     home = homes.make_throw_away("labwire-test-postgres-")
     try:
         cluster = postgres.Cluster(home, postgres.free_port())
-        postgres.prepare(cluster)
+        postgres.prepare(cluster, durable=False)
         process = subprocess.Popen(
             postgres.command(cluster, durable=False),
             preexec_fn=postgres.become(postgres.server_user()),  # noqa: PLW1509 # prepared before any thread
