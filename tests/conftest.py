@@ -11,12 +11,14 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from argon2 import PasswordHasher
 from psycopg2 import sql
 
 from deployments.launcher import homes, postgres
 from models.kernel import db
 from models.kernel.settings import settings
 from models.migrations.apply import prepare_roles, upgrade
+from models.people import passwords
 from tests import memory
 from tests.launcher.running import RunningHub, running_hub
 
@@ -84,6 +86,24 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     settings.cache_clear()
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[PasswordHasher]:
+    """Passwords are hashed at a ten-thousandth of the cost, for most tests sign somebody in; what it yields is ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        ours = passwords._hasher
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield ours
+
+
+@pytest.fixture
+def real_hashes(quick_hashes: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For what is about the cost of a hash: it is the one the hub pays."""
+    monkeypatch.setattr(passwords, "_hasher", quick_hashes)
+    passwords._nobodys_hash.cache_clear()
+    yield
+    passwords._nobodys_hash.cache_clear()
 
 
 @pytest.fixture(scope="session")
