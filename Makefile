@@ -24,7 +24,7 @@ up: setup ## start the hub and stay; Ctrl-C stops it, the data stays in LABWIRE_
 	@$(BIN)/labwire up
 
 test: setup ## the tests (SLOW=1 with the slow ones, ONLY=tests/launcher one folder)
-	@$(PYTEST) -q -n 2 --dist loadfile $(if $(SLOW),,-m "not slow and not chaos") $(ONLY)
+	@$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow and not chaos") $(ONLY)
 
 check: setup ## style, types, import contracts, sizes
 	@$(BIN)/ruff check .

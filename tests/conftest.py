@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -19,7 +20,7 @@ from models.kernel import db
 from models.kernel.settings import settings
 from models.migrations.apply import prepare_roles, upgrade
 from models.people import passwords
-from tests import memory
+from tests import memory, order
 from tests.launcher.running import RunningHub, running_hub
 
 OWNER_PASSWORD = "owner-password-of-the-tests"
@@ -65,6 +66,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """The temporary files of the run lie in memory; xdist's processes inherit the place."""
     if folder := memory.move_in():
         config.add_cleanup(lambda: memory.move_out(folder))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins."""
+    items.sort(key=lambda item: order.rank(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.Together:
+    """Which tests go to one process."""
+    return order.Together(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
