@@ -118,6 +118,15 @@ def real_hashes(quick_hashes: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -
     passwords._nobodys_hash.cache_clear()
 
 
+@dataclass(frozen=True)
+class Installed(postgres.Cluster):
+    """A cluster of the PostgreSQL whose programs lie where LABWIRE_TEST_POSTGRES_BIN says."""
+
+    @property
+    def bin(self) -> Path:
+        return Path(os.environ["LABWIRE_TEST_POSTGRES_BIN"])
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """A server of this test process alone, with the roles and a migrated template database."""
@@ -127,7 +136,8 @@ def postgres_server() -> Iterator[Server]:
         return
     home = homes.make_throw_away("labwire-test-postgres-")
     try:
-        cluster = postgres.Cluster(home, postgres.free_port())
+        kind = Installed if "LABWIRE_TEST_POSTGRES_BIN" in os.environ else postgres.Cluster
+        cluster = kind(home, postgres.free_port())
         postgres.prepare(cluster, durable=False)
         process = subprocess.Popen(
             postgres.command(cluster, durable=False),
