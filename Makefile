@@ -5,7 +5,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMP := .venv/.labwire-set-up
-PYTEST := $(BIN)/python -m pytest
+# Our own modules are compiled once, not in each of the hundreds of processes that the tests start.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +24,7 @@ up: setup ## start the hub and stay; Ctrl-C stops it, the data stays in LABWIRE_
 	@$(BIN)/labwire up
 
 test: setup ## the tests (SLOW=1 with the slow ones, ONLY=tests/launcher one folder)
-	@$(PYTEST) -q -n 2 --dist loadfile $(if $(SLOW),,-m "not slow and not chaos") $(ONLY)
+	@$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow and not chaos") $(ONLY)
 
 check: setup ## style, types, import contracts, sizes
 	@$(BIN)/ruff check .

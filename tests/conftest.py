@@ -8,15 +8,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
+from argon2 import PasswordHasher
 from psycopg2 import sql
 
 from deployments.launcher import homes, postgres
 from models.kernel import db
 from models.kernel.settings import settings
 from models.migrations.apply import prepare_roles, upgrade
+from models.people import passwords
+from tests import memory, order
 from tests.launcher.running import RunningHub, running_hub
 
 OWNER_PASSWORD = "owner-password-of-the-tests"
@@ -58,6 +62,23 @@ class Server:
         connection.close()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The temporary files of the run lie in memory; xdist's processes inherit the place."""
+    if folder := memory.move_in():
+        config.add_cleanup(lambda: memory.move_out(folder))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins."""
+    items.sort(key=lambda item: order.rank(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.Together:
+    """Which tests go to one process."""
+    return order.Together(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every process's state, Prefect's included, lies in a folder of the test run; nothing is read from outside it."""
@@ -79,6 +100,33 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[PasswordHasher]:
+    """Passwords are hashed at a ten-thousandth of the cost, for most tests sign somebody in; what it yields is ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        ours = passwords._hasher
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield ours
+
+
+@pytest.fixture
+def real_hashes(quick_hashes: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For what is about the cost of a hash: it is the one the hub pays."""
+    monkeypatch.setattr(passwords, "_hasher", quick_hashes)
+    passwords._nobodys_hash.cache_clear()
+    yield
+    passwords._nobodys_hash.cache_clear()
+
+
+@dataclass(frozen=True)
+class Installed(postgres.Cluster):
+    """A cluster of the PostgreSQL whose programs lie where LABWIRE_TEST_POSTGRES_BIN says."""
+
+    @property
+    def bin(self) -> Path:
+        return Path(os.environ["LABWIRE_TEST_POSTGRES_BIN"])
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """A server of this test process alone, with the roles and a migrated template database."""
@@ -88,8 +136,9 @@ def postgres_server() -> Iterator[Server]:
         return
     home = homes.make_throw_away("labwire-test-postgres-")
     try:
-        cluster = postgres.Cluster(home, postgres.free_port())
-        postgres.prepare(cluster)
+        kind = Installed if "LABWIRE_TEST_POSTGRES_BIN" in os.environ else postgres.Cluster
+        cluster = kind(home, postgres.free_port())
+        postgres.prepare(cluster, durable=False)
         process = subprocess.Popen(
             postgres.command(cluster, durable=False),
             preexec_fn=postgres.become(postgres.server_user()),  # noqa: PLW1509 # prepared before any thread

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import select
 from starlette.testclient import TestClient
@@ -13,7 +14,7 @@ from api.app import create_app
 from models.kernel.audit import SYSTEM
 from models.kernel.tables import AuditEvent
 from models.kernel.tenancy import tenant_session
-from models.people.passwords import hash_password
+from models.people import passwords
 from models.people.schemas import TokenIn
 from models.people.stores.tokens import issue_token
 from models.people.tables import User
@@ -23,9 +24,9 @@ BASE = "http://127.0.0.1:8000"
 PAGE = {"Accept": "text/html"}
 
 
-@lru_cache(maxsize=1)
-def _hashed() -> str:
-    return hash_password(PASSWORD)
+@lru_cache(maxsize=2)
+def _hashed(hasher: PasswordHasher) -> str:
+    return hasher.hash(PASSWORD)
 
 
 def make_user(tenant_id: int, email: str, *roles: str) -> int:
@@ -36,7 +37,7 @@ def make_user(tenant_id: int, email: str, *roles: str) -> int:
             email=email,
             name=email.split("@")[0].title(),
             roles=list(roles or ("technician",)),
-            password_hash=_hashed(),
+            password_hash=_hashed(passwords._hasher),
         )
         session.add(user)
         session.flush()

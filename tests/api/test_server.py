@@ -94,6 +94,7 @@ def test_a_body_without_an_end_is_refused(server: str) -> None:
     assert found[1] == b"413"
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_many_guesses_at_once_never_get_more_than_the_allowed_attempts(server: str, alpha: int) -> None:
     user_id = make_user(alpha, "ada@alpha.org")
 
@@ -112,6 +113,7 @@ def test_many_guesses_at_once_never_get_more_than_the_allowed_attempts(server: s
     assert httpx.post(f"{server}/api/v1/sessions", json=right, timeout=30).status_code == 401
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_a_flood_of_sign_ins_leaves_other_requests_alone(server: str, alpha: int) -> None:
     """Sign-ins beyond those being worked on are told to come back, so they never hold all threads of the server."""
     token = make_token(alpha, make_user(alpha, "grace@alpha.org"))
@@ -130,6 +132,7 @@ def test_a_flood_of_sign_ins_leaves_other_requests_alone(server: str, alpha: int
     assert set(statuses) == {401, 429}
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(server: str, alpha: int) -> None:
     make_user(alpha, "ada@alpha.org")
 

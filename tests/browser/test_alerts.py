@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from deployments.simulators.mailbox import Mailbox
+from deployments.simulators.mailbox_store import StoredMessage
 from models.kernel.clock import utc_now
 from tasks.alerts import escalate_due_alerts
 from tasks.upkeep.deliver import deliver_kinds
@@ -15,6 +16,7 @@ from tasks.upkeep.destinations import KINDS
 from tests.alerts.conftest import Clinic
 from tests.browser.people import PHONE, WIDE, Site, run
 from tests.browser.test_vitals import furnish, shoot
+from tests.launcher.running import PATIENCE_SECONDS, wait_for
 from tests.upkeep.helpers import let_time_pass, use_mailbox
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -39,10 +41,14 @@ def clinic(site: Site, mailbox: Mailbox) -> Clinic:
 
 
 def mailed(clinic: Clinic, mailbox: Mailbox, address: str) -> str:
-    """The way in the newest mail to this address, after what is in the outbox was sent."""
-    let_time_pass(clinic.tenant_id)
-    run(deliver_kinds, kinds=KINDS, idle_seconds=0.1)
-    found = [message for message in mailbox.messages if address in message.recipients]
+    """The way in the newest mail to this address, once what is in the outbox was sent."""
+
+    def sent() -> list[StoredMessage]:
+        let_time_pass(clinic.tenant_id)
+        run(deliver_kinds, kinds=KINDS, idle_seconds=0.1)
+        return [message for message in mailbox.messages if address in message.recipients]
+
+    found = wait_for(sent, PATIENCE_SECONDS, f"a mail to {address}")
     link = LINK.search(found[-1].text or "")
     assert link is not None
     return link[1]

@@ -33,7 +33,6 @@ from tests.factories import make_tenant
 from tests.imaging.s3_servers import moto, swift
 
 __all__ = ["moto", "swift"]
-MEMORY = Path("/dev/shm")
 
 
 @dataclass
@@ -126,9 +125,11 @@ def related(files: Sequence[bytes], boundary: str = "b0unda2y") -> tuple[bytes, 
 @pytest.fixture
 def other_file_system(tmp_path: Path) -> Iterator[Path]:
     """A folder to which nothing in `tmp_path` can be linked."""
-    if not MEMORY.is_dir() or MEMORY.stat().st_dev == tmp_path.stat().st_dev:
+    others = [place for place in ("/dev/shm", "/var/tmp", "/tmp") if Path(place).is_dir()]
+    place = next((place for place in others if Path(place).stat().st_dev != tmp_path.stat().st_dev), None)
+    if place is None:
         pytest.skip("there is no second file system")
-    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="labwire-test-") as folder:
+    with tempfile.TemporaryDirectory(dir=place, prefix="labwire-test-") as folder:
         yield Path(folder)
 
 

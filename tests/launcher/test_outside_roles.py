@@ -16,7 +16,7 @@ from deployments.launcher import postgres
 from models.migrations.apply import upgrade
 from tests.launcher.running import COMMAND
 
-pytestmark = pytest.mark.store
+pytestmark = pytest.mark.contract
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def superuser_url() -> Iterator[str]:
     """A server nobody else uses: roles belong to the whole server."""
     home = Path(tempfile.mkdtemp(prefix="labwire-test-outside-"))
     cluster = postgres.Cluster(home, postgres.free_port())
-    postgres.prepare(cluster)
+    postgres.prepare(cluster, durable=False)
     process = subprocess.Popen(
         postgres.command(cluster, durable=False),
         preexec_fn=postgres.become(postgres.server_user()),  # noqa: PLW1509 # prepared before any thread

@@ -2,6 +2,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from pydantic import TypeAdapter, ValidationError
 
 from models.kernel.errors import ConflictError, InvalidError
@@ -123,3 +124,8 @@ def test_fields_are_trimmed_and_addresses_lowered() -> None:
     assert TypeAdapter(Name).validate_python("  Ada  ") == "Ada"
     assert TypeAdapter(Email).validate_python(" Ada@Example.ORG ") == "ada@example.org"
     assert TypeAdapter(Text).validate_python("a\r\nb") == "a\nb"
+
+
+def test_a_password_costs_a_guesser_64_mebibytes_and_three_passes(quick_hashes: PasswordHasher) -> None:
+    """The hub's hashes, which the other tests do not pay for: argon2id, RFC 9106's profile for little memory."""
+    assert quick_hashes.hash("seven green bottles").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
