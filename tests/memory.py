@@ -39,9 +39,16 @@ def _is_roomy(folder: Path) -> bool:
     """Whether programs can run from there, and the memory is really free: its file system may promise more."""
     try:
         place = os.statvfs(folder)
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # another system than Linux
+    except OSError:
         return False
-    available = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), 0)
     may_run = not place.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK)
-    return may_run and min(place.f_bavail * place.f_frsize, available) >= ROOM_BYTES
+    return may_run and min(place.f_bavail * place.f_frsize, _available_bytes()) >= ROOM_BYTES
+
+
+def _available_bytes() -> int:
+    """The machine's free memory; 0 on another system than Linux."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), 0)

@@ -37,7 +37,7 @@ def rank(file: str) -> int:
     return 3 if re.search(r"\bmark\.browser\b", (ROOT / file).read_text()) else 4
 
 
-class Together(LoadFileScheduling):
+class Together(LoadFileScheduling):  # type: ignore[misc] # xdist ships no types
     """A file, or all files that share something costly, go to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
