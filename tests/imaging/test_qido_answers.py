@@ -240,10 +240,7 @@ STEPS: list[tuple[dict[str, str], list[str]]] = [
 
 def test_series_are_found_by_every_attribute_that_the_standard_names(clinic: Clinic) -> None:
     clinic.stow(ct(1, PerformedProcedureStepStartDate="", PerformedProcedureStepStartTime=""))
-    more: dict[str, Any] = {
-        "PerformedProcedureStepStartDate": "20260301",
-        "PerformedProcedureStepStartTime": "093000.5",
-    }
+    more: dict[str, Any] = {"PerformedProcedureStepStartDate": "20260301", "PerformedProcedureStepStartTime": "093000.5"}
     second: dict[str, Any] = {"SeriesNumber": 2, "TimezoneOffsetFromUTC": "+0100"}
     clinic.stow(ct(1, series_uid="1.2.4", **second, **more))
     for query, expected in STEPS:
