@@ -7,6 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 
 from api.deps import bearer, cookie, tenant_work
 from api.errors import errors
+from api.imaging.damage import wherever_it_lies
 from api.imaging.file_serving import serve
 from api.imaging.noting import NOTED, note_looks
 from api.imaging.viewing import View, look
@@ -72,4 +73,4 @@ def get_image_file(image_id: Id, request: Request, view: Annotated[View, Depends
         row = studies.get_image(session, view.tenant_id, image_id, view.seen)
         marks = note_looks(session, view, (row.study,))
     NOTED.remember(marks)
-    return serve(request, view, row.image)
+    return wherever_it_lies(view.tenant_id, row.image, lambda image: serve(request, view, image))

@@ -16,6 +16,7 @@ from api.imaging.ranges import OutsideError, asked_range, has_it
 from api.imaging.viewing import View
 from models.imaging.ports import DICOM, MissingObjectError, ObjectStorage
 from models.imaging.stores.places import object_of
+from models.imaging.stores.studies import Place
 from models.imaging.tables import RadiologyImage
 from models.imaging.uids import safe_name
 from tasks.clients.storage.backends import storage_for
@@ -118,4 +119,5 @@ class _File:
         yield waiting
 
     def _damaged(self, problem: Problem) -> Exception:
-        return damaged(self.view.tenant_id, self.view.actor, self.image.id, problem)
+        place = Place(self.image.id, self.image.backend, self.image.file_key)
+        return damaged(self.view.tenant_id, self.view.actor, place, problem)

@@ -14,7 +14,7 @@ from api.imaging.viewing import View
 from api.imaging.wado import LITTLE, UNCOMPRESSED
 from models.imaging.stores import places
 from models.imaging.stores.places import DicomObject
-from models.kernel.errors import NotFoundError
+from models.kernel.errors import NotFoundError, RetryableError
 from models.kernel.tenancy import tenant_session
 from tasks.clients.dicom.pool import pool
 
@@ -31,6 +31,8 @@ class Places:
     frames: Sequence[Sequence[tuple[int, int]]]
     bulk: Mapping[str, tuple[int, int]]
     is_complete: bool
+    checksum: str = ""
+    """Of the object they are those of; of old ones it is not known."""
 
     @property
     def is_compressed(self) -> bool:
@@ -43,21 +45,24 @@ class Places:
         return LITTLE if self.transfer_syntax_uid in (IMPLICIT, DEFLATED) else self.transfer_syntax_uid
 
 
+_Key = tuple[int, int, str, int | None]
+
+
 class _Cache:
-    """Places of the images that were asked for lately: they never change. Thread-safe."""
+    """Places of the images that were asked for lately, by what was described: that never changes. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: OrderedDict[tuple[int, int, str], Places] = OrderedDict()
+        self._found: OrderedDict[_Key, Places] = OrderedDict()
 
-    def get(self, key: tuple[int, int, str]) -> Places | None:
+    def get(self, key: _Key) -> Places | None:
         with self._lock:
             found = self._found.get(key)
             if found is not None:
                 self._found.move_to_end(key)
             return found
 
-    def put(self, key: tuple[int, int, str], found: Places) -> None:
+    def put(self, key: _Key, found: Places) -> None:
         if len(found.frames) > MOST_FRAMES_CACHED:
             return
         with self._lock:
@@ -70,12 +75,15 @@ _CACHE = _Cache()
 
 
 def places_of(view: View, found: DicomObject) -> Places:
-    """Where things lie in this object; RetryableError."""
-    key = (view.tenant_id, found.image_id, found.checksum)
+    """Where things lie in this object; RetryableError, and DamagedError where that cannot be said."""
+    key = (view.tenant_id, found.image_id, found.checksum, found.description_id)
     known = _CACHE.get(key)
     if known is None:
         known = _read(view, found)
-        _CACHE.put(key, known)
+        if known.checksum not in ("", found.checksum):
+            raise RetryableError(f"image {found.image_id} was restored meanwhile", retry_after_seconds=1)
+        if found.description_id is not None:
+            _CACHE.put(key, known)
     return known
 
 
@@ -104,7 +112,8 @@ def _read(view: View, found: DicomObject) -> Places:
         Reader(view).describing().describe_image(found.image_id)
         deflated = _kept(view, found.image_id)
     if deflated is None:
-        raise NotFoundError("the instance is not there")
+        Reader(view).check(found)  # tells what is wrong with it
+        raise RetryableError(f"image {found.image_id} could not be described just now", retry_after_seconds=1)
     return Places(**json.loads(zlib.decompress(deflated)))
 
 

@@ -16,10 +16,8 @@ from api.imaging.viewing import View, Viewing
 from api.imaging.wado import find, find_series
 from models.imaging.describing import Describing
 from models.imaging.schemas import Uid
-from models.imaging.stores import descriptions
 from models.imaging.stores.descriptions import GZIP, inflated
 from models.imaging.tables import RadiologySeries
-from models.kernel.tenancy import tenant_session
 
 router = APIRouter(tags=["dicomweb"])
 DESCRIBED: dict[str, Any] = {
@@ -65,10 +63,7 @@ def retrieve_instance_metadata(
     """WADO-RS: of one instance."""
     media_type = choose(request, JSON_TYPES)
     [found] = find(view, study_uid, series_uid, image_uid).objects
-    metadata = _of_image(view, found.image_id)
-    if metadata is None:
-        Reader(view).describing().describe_image(found.image_id)
-        metadata = _of_image(view, found.image_id) or zlib.compress(b"{}")
+    metadata = Reader(view).describing().image_metadata(found.image_id)
     etag = etag_of(metadata)
     if has_it(request, etag):
         return not_modified(etag)
@@ -85,11 +80,6 @@ def _series(request: Request, view: View, series: RadiologySeries, media_type: s
     if takes_gzip(request):
         return Response(body, media_type=media_type, headers=headers | {"Content-Encoding": "gzip"})
     return StreamingResponse(inflated(body, GZIP), media_type=media_type, headers=headers)
-
-
-def _of_image(view: View, image_id: int) -> bytes | None:
-    with tenant_session(view.tenant_id) as session:
-        return descriptions.metadata_of_image(session, view.tenant_id, image_id)
 
 
 def _joined(describing: Describing, series: Sequence[RadiologySeries]) -> Iterator[bytes]:

@@ -8,18 +8,19 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
-from api.imaging.damage import Problem, damaged
+from api.imaging.damage import Answer, MovedError, Problem, damaged
 from api.imaging.parser_room import waiting_for_a_parser
 from api.imaging.viewing import View
 from models.imaging.describing import Describing, file_of
 from models.imaging.ports import MissingObjectError, ObjectStorage
-from models.imaging.stores.places import DicomObject
-from models.kernel.errors import DamagedError
+from models.imaging.stores.places import DicomObject, place_now
+from models.kernel.errors import LabwireError
+from models.kernel.tenancy import tenant_session
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for
 from tasks.clients.storage.spool import spool_of
@@ -85,7 +86,7 @@ class Reader:
         """All of the object, checked before this returns."""
         if found.size <= SMALL_BYTES:
             return _sliced(self._small(found))
-        self._check(found)
+        self.check(found)
         return self._opened(found)
 
     def part(self, found: DicomObject, start: int, length: int) -> Iterator[bytes]:
@@ -95,18 +96,20 @@ class Reader:
             return self._opened(found, start, length)
         if found.size <= SMALL_BYTES:
             return _sliced(self._small(found)[start : start + length])
-        self._check(found)
+        self.check(found)
         return self._opened(found, start, length)
 
     @contextmanager
     def file(self, found: DicomObject) -> Iterator[Path]:
         """The object as a checked file of this machine, to be read only."""
-        self._check(found)
-        try:
-            with file_of(found, self.storage(found.backend), spool_of(self._view.tenant_slug).fresh) as path:
+        self.check(found)
+        fresh = spool_of(self._view.tenant_slug).fresh
+        with ExitStack() as held:
+            path = self._where(found, lambda at: held.enter_context(file_of(at, self.storage(at.backend), fresh)))
+            try:
                 yield path
-        except MissingObjectError:
-            raise self._problem(found, "missing") from None
+            except MissingObjectError:  # since then
+                raise self._problem(found, "missing") from None
 
     def _small(self, found: DicomObject) -> bytes:
         data = b"".join(self._opened(found))
@@ -115,7 +118,8 @@ class Reader:
         REMEMBERED.add(self._mark(found))
         return data
 
-    def _check(self, found: DicomObject) -> None:
+    def check(self, found: DicomObject) -> None:
+        """Nothing, where the object is what was stored."""
         mark = self._mark(found)
         with REMEMBERED.turn(mark):
             if REMEMBERED.has(mark):
@@ -129,15 +133,32 @@ class Reader:
 
     def _opened(self, found: DicomObject, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The pieces, of which the first is here: what is missing is known before an answer begins."""
-        try:
-            pieces = self.storage(found.backend).read(found.key, start=start, length=length)
-            first = next(pieces, b"")
-        except MissingObjectError:
-            raise self._problem(found, "missing") from None
-        return chain((first,), pieces)
 
-    def _problem(self, found: DicomObject, problem: Problem) -> DamagedError:
-        return damaged(self._view.tenant_id, self._view.actor, found.image_id, problem)
+        def read(at: DicomObject) -> Iterator[bytes]:
+            pieces = self.storage(at.backend).read(at.key, start=start, length=length)
+            return chain((next(pieces, b""),), pieces)
+
+        return self._where(found, read)
+
+    def _where(self, found: DicomObject, read: Callable[[DicomObject], Answer]) -> Answer:
+        """What `read` gives; asked once more where the object lies now, when it was moved since its row was read."""
+        try:
+            return read(found)
+        except MissingObjectError:
+            error = self._problem(found, "missing")
+        if not isinstance(error, MovedError):
+            raise error
+        with tenant_session(self._view.tenant_id) as session:
+            now = place_now(session, self._view.tenant_id, found)
+        if now is None:
+            raise error
+        try:
+            return read(now)
+        except MissingObjectError:
+            raise self._problem(now, "missing") from None
+
+    def _problem(self, found: DicomObject, problem: Problem) -> LabwireError:
+        return damaged(self._view.tenant_id, self._view.actor, found.place, problem)
 
     def _mark(self, found: DicomObject) -> tuple[int, str, str]:
         return (self._view.tenant_id, found.key, found.checksum)

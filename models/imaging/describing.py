@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from models.imaging.dicom_json import SYNTAX_TAG, UTF8, minimal
+from models.imaging.files import sha256_of
 from models.imaging.ports import Description, ImageParser, MissingObjectError, NotAnImageError, ObjectStorage
 from models.imaging.stores import descriptions
 from models.imaging.stores.descriptions import Described, inflated
-from models.imaging.stores.places import DicomObject, object_of
+from models.imaging.stores.places import DicomObject, object_of, place_now
 from models.imaging.stores.studies import note_problem
 from models.imaging.tables import RadiologySeries
 from models.kernel.audit import SYSTEM
@@ -25,6 +26,9 @@ from models.kernel.tenancy import tenant_session
 
 TOGETHER = 50
 """Descriptions that are written in one transaction."""
+MOST_OF_SERIES = 100_000
+ATTEMPTS = 3
+"""At one object: its row is read again each time it was moved meanwhile."""
 THREADS = 2
 MAKERS = 2
 """Series whose metadata one process makes at a time: each holds a connection while another one works."""
@@ -59,13 +63,13 @@ class Describing:
             if kept is not None:
                 return kept
             self.describe_series(series.id)
-            return descriptions.make_metadata(session, self.tenant_id, series.id)
+            return descriptions.make_metadata(session, self.tenant_id, series.id, self._damaged(series.id))
 
     def describe_series(self, series_id: int) -> int:
         """Describe those images of a series that are not; how many."""
         total = 0
-        while rows := self._undescribed(series_id=series_id):
-            total += self.describe_rows(rows)
+        while count := self.describe_rows(self._undescribed(series_id=series_id)):
+            total += count
         return total
 
     def describe_image(self, image_id: int) -> None:
@@ -74,33 +78,82 @@ class Describing:
         with self.waiting():
             self.describe_rows(rows)
 
+    def image_metadata(self, image_id: int) -> bytes:
+        """An image's DICOM JSON object, zlib-compressed; what its row says while its object is damaged."""
+        kept = self._kept(image_id)
+        if kept is None:
+            self.describe_image(image_id)
+            kept = self._kept(image_id)
+        if kept is not None:
+            return kept
+        return next((_said(row) for row in self._undescribed(image_id=image_id)), zlib.compress(b"{}"))
+
     def describe_rows(self, rows: Sequence[Row[Any]]) -> int:
-        """Describe these (study, series, image), some at a time; how many."""
+        """Describe these (study, series, image), some at a time; how many. Those that are damaged are left out."""
         if not rows:
             return 0
+        count = 0
         with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="describes-images") as threads:
             for start in range(0, len(rows), TOGETHER):
-                described = list(threads.map(self._described, rows[start : start + TOGETHER]))
+                found = threads.map(self._described, rows[start : start + TOGETHER])
+                described = [one for one in found if one is not None]
+                count += len(described)
                 with tenant_session(self.tenant_id) as session:
                     descriptions.keep(session, self.tenant_id, described)
-        return len(rows)
+        return count
 
-    def _undescribed(self, **which: int) -> Sequence[Row[Any]]:
+    def _kept(self, image_id: int) -> bytes | None:
+        with tenant_session(self.tenant_id) as session:
+            return descriptions.metadata_of_image(session, self.tenant_id, image_id)
+
+    def _damaged(self, series_id: int) -> dict[int, bytes]:
+        """What the rows say of those images of a series that cannot be described."""
+        rows = self._undescribed(series_id=series_id, most=MOST_OF_SERIES, with_problem=True)
+        return {row[2].id: _said(row) for row in rows}
+
+    def _undescribed(self, **which: Any) -> Sequence[Row[Any]]:
         with tenant_session(self.tenant_id) as session:
             return descriptions.undescribed(session, self.tenant_id, **which)
 
-    def _described(self, row: Row[Any]) -> Described:
-        found = object_of(row[2], row[1].id)
-        try:
-            with file_of(found, self.storage_of(found.backend), self.make_path) as path:
-                described = self.parser.describe(path)
-        except MissingObjectError:
-            with tenant_session(self.tenant_id) as session:
-                note_problem(session, self.tenant_id, SYSTEM, found.image_id, "missing")
-            described = _of_columns(row)
-        except (NotAnImageError, HeldError):
-            described = _of_columns(row)
-        return Described(found.image_id, _with_syntax(described), _places(described))
+    def _described(self, row: Row[Any]) -> Described | None:
+        """None, noted, where the object is damaged or gone: what is kept is made of checked bytes alone."""
+        found: DicomObject | None = object_of(row[2], row[1].id)
+        for _ in range(ATTEMPTS):
+            if found is None:
+                return None
+            try:
+                described = self._read(row, found)
+            except MissingObjectError:
+                if self._note(found, "missing"):
+                    return None
+                with tenant_session(self.tenant_id) as session:
+                    found = place_now(session, self.tenant_id, found)
+                continue
+            if described is None:
+                self._note(found, "corrupt")
+                return None
+            return Described(
+                found.image_id, found.checksum, _with_syntax(described), _places(described, found.checksum)
+            )
+        return None
+
+    def _read(self, row: Row[Any], found: DicomObject) -> Description | None:
+        """What the object says, or its row where it cannot be read; None where the object is corrupt."""
+        with file_of(found, self.storage_of(found.backend), self.make_path) as path:
+            try:
+                digest = sha256_of(path)
+            except FileNotFoundError:
+                raise MissingObjectError("no image lies under this key any more") from None
+            if digest != found.checksum:
+                return None
+            try:
+                return self.parser.describe(path)
+            except (NotAnImageError, HeldError):
+                return _of_columns(row)
+
+    def _note(self, found: DicomObject, problem: str) -> bool:
+        with tenant_session(self.tenant_id) as session:
+            return note_problem(session, self.tenant_id, SYSTEM, found.place, problem)
 
 
 def describe_pending(
@@ -145,6 +198,10 @@ def file_of(found: DicomObject, storage: ObjectStorage, make_path: Callable[[], 
         path.unlink(missing_ok=True)
 
 
+def _said(row: Row[Any]) -> bytes:
+    return _with_syntax(_of_columns(row))
+
+
 def _of_columns(row: Row[Any]) -> Description:
     text = json.dumps(minimal(row), ensure_ascii=False).encode()
     return Description(zlib.compress(text), row[2].transfer_syntax_uid, (), {}, is_complete=False)
@@ -172,8 +229,9 @@ def _says(deflated: bytes, name: bytes) -> bool:
     return False
 
 
-def _places(described: Description) -> bytes:
+def _places(described: Description, checksum: str) -> bytes:
     found = {
+        "checksum": checksum,
         "transfer_syntax_uid": described.transfer_syntax_uid,
         "frames": described.frames,
         "bulk": described.bulk,

@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,9 +78,9 @@ def test_several_who_ask_at_once_are_served_by_one_making(clinic: Clinic, monkey
     parser, made = Counting(pool()), list[int]()
     make = descriptions.make_metadata
 
-    def counted(session: Session, tenant_id: int, series_id: int) -> bytes:
+    def counted(session: Session, tenant_id: int, series_id: int, instead: Mapping[int, bytes]) -> bytes:
         made.append(series_id)
-        return make(session, tenant_id, series_id)
+        return make(session, tenant_id, series_id, instead)
 
     monkeypatch.setattr(descriptions, "make_metadata", counted)
     clinic.stow(*(ct(number) for number in range(1, 9)))

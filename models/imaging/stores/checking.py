@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
+from models.imaging.stores.descriptions import FORGET
 from models.imaging.tables import RadiologyImage, RadiologySeries, RadiologyStudy
 from models.kernel.audit import Action, Actor, record_many
 
@@ -66,6 +67,8 @@ def note_found(session: Session, tenant_id: int, actor: Actor, found: Sequence[t
         if before[0] != problem:
             changes = {"problem": [before[0], problem], "backend": image.backend}
             actions.append(Action("image.check", "radiology_image", image.id, changes))
+            for forget in FORGET:
+                session.execute(forget, {"tenant_id": tenant_id, "id": image.id})
     record_many(session, tenant_id, actor, actions)
     return noted
 

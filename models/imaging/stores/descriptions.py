@@ -1,7 +1,7 @@
 """What is kept of what images say of themselves: made once, then served as it is."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,39 @@ SETTLED_SECONDS = 10
 """A series to which nothing was added for so long is likely to be whole."""
 
 
+FORGET = (
+    text("DELETE FROM image_description WHERE tenant_id = :tenant_id AND image_id = :id"),
+    text(
+        "DELETE FROM series_metadata WHERE tenant_id = :tenant_id AND series_id = "
+        "(SELECT series_id FROM radiology_image WHERE tenant_id = :tenant_id AND id = :id)"
+    ),
+)
+"""Whenever an image's object becomes another, or what is known of its damage changes: it is described anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
-    """An image's description as it is kept: both zlib-compressed."""
+    """An image's description as it is kept: both zlib-compressed. `checksum` is that of the bytes it was made of."""
 
     image_id: int
+    checksum: str
     metadata: bytes
     places: bytes
 
 
 def undescribed(
-    session: Session, tenant_id: int, *, series_id: int | None = None, image_id: int | None = None, most: int = 1000
+    session: Session,
+    tenant_id: int,
+    *,
+    series_id: int | None = None,
+    image_id: int | None = None,
+    most: int = 1000,
+    with_problem: bool = False,
 ) -> Sequence[Row[Any]]:
-    """Study, series and image of images without a description: of a series, one of them, or of whichever."""
+    """Study, series and image of images without a description: of a series, one of them, or of whichever.
+
+    Without those known to be damaged, unless they are asked for or named.
+    """
     image, series, study = RadiologyImage, RadiologySeries, RadiologyStudy
     known = (
         select(ImageDescription.id)
@@ -53,13 +73,19 @@ def undescribed(
         statement = statement.where(series.id.in_(_stale(tenant_id)))
     if image_id is not None:
         statement = statement.where(image.id == image_id)
+    elif not with_problem:
+        statement = statement.where(image.problem.is_(None))
     return session.execute(statement).all()
 
 
 def stale_series(session: Session, tenant_id: int, *, most: int) -> Sequence[int]:
-    """Series whose metadata is not made, and to which nothing is being added just now."""
+    """Series whose metadata is not made, to which nothing is being added just now, and of which nothing is damaged."""
     settled = func.now() - text(f"interval '{SETTLED_SECONDS} seconds'")
-    wanted = _stale(tenant_id).where(RadiologySeries.changed_at < settled).order_by(RadiologySeries.id)
+    image, series = RadiologyImage, RadiologySeries
+    damaged = select(image.id).where(
+        image.tenant_id == tenant_id, image.series_id == series.id, image.problem.is_not(None)
+    )
+    wanted = _stale(tenant_id).where(series.changed_at < settled, ~damaged.exists()).order_by(series.id)
     return session.scalars(wanted.limit(most)).all()
 
 
@@ -69,7 +95,15 @@ def get_series(session: Session, tenant_id: int, series_id: int) -> RadiologySer
 
 
 def keep(session: Session, tenant_id: int, described: Sequence[Described]) -> None:
-    """Keep descriptions; those that another has made meanwhile stay."""
+    """Keep descriptions of objects that are the images' still; those that another has made meanwhile stay."""
+    image = RadiologyImage
+    now = (
+        select(image.id, image.checksum, image.wrapped_checksum)
+        .where(image.tenant_id == tenant_id, image.id.in_([one.image_id for one in described]))
+        .order_by(image.id)
+        .with_for_update(read=True)  # until the commit: who restores an image forgets what was described before
+    )
+    valid = {(row.id, checksum) for row in session.execute(now) for checksum in (row.checksum, row.wrapped_checksum)}
     rows = [
         {
             "tenant_id": tenant_id,
@@ -78,6 +112,7 @@ def keep(session: Session, tenant_id: int, described: Sequence[Described]) -> No
             "places_deflated": one.places,
         }
         for one in described
+        if (one.image_id, one.checksum) in valid
     ]
     if rows:
         session.execute(insert(ImageDescription).on_conflict_do_nothing(), rows)
@@ -108,15 +143,22 @@ def lock_series(session: Session, tenant_id: int, series_id: int) -> RadiologySe
     return session.scalars(wanted.execution_options(populate_existing=True)).one()
 
 
-def make_metadata(session: Session, tenant_id: int, series_id: int) -> bytes:
-    """Join the descriptions of a series' images to the gzip of one JSON array, and keep it."""
+def make_metadata(session: Session, tenant_id: int, series_id: int, instead: Mapping[int, bytes]) -> bytes:
+    """Join the descriptions of a series' images to the gzip of one JSON array, and keep it.
+
+    `instead` has what is said of images that have none; with any of these nothing is kept.
+    """
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
     pieces, count = [packer.compress(b"[")], 0
-    for deflated in _deflated(session, tenant_id, series_id):
-        pieces.append(packer.compress(b"," if count else b""))
-        pieces += [packer.compress(piece) for piece in inflated(deflated)]
-        count += 1
+    for image_id, described in _deflated(session, tenant_id, series_id):
+        deflated = described or instead.get(image_id)
+        if deflated is not None:
+            pieces.append(packer.compress(b"," if count else b""))
+            pieces += [packer.compress(piece) for piece in inflated(deflated)]
+            count += 1
     body = b"".join([*pieces, packer.compress(b"]"), packer.flush()])
+    if instead:
+        return body
     values = {"tenant_id": tenant_id, "series_id": series_id, "image_count": count, "body_gzip": body}
     made = insert(SeriesMetadata).values(values)
     session.execute(
@@ -140,15 +182,17 @@ def inflated(deflated: bytes, window_bits: int = zlib.MAX_WBITS) -> Iterator[byt
             return
 
 
-def _deflated(session: Session, tenant_id: int, series_id: int) -> Iterator[bytes]:
+def _deflated(session: Session, tenant_id: int, series_id: int) -> Iterator[tuple[int, bytes | None]]:
     image, described = RadiologyImage, ImageDescription
+    is_its = (image.tenant_id == described.tenant_id) & (image.id == described.image_id)
     statement = (
-        select(described.metadata_deflated)
-        .join(image, (image.tenant_id == described.tenant_id) & (image.id == described.image_id))
+        select(image.id, described.metadata_deflated)
+        .outerjoin(described, is_its)
         .where(image.tenant_id == tenant_id, image.series_id == series_id)
         .order_by(image.instance_number, image.id)
     )
-    return iter(session.scalars(statement.execution_options(yield_per=AT_ONCE)))
+    for row in session.execute(statement.execution_options(yield_per=AT_ONCE)):
+        yield row[0], row[1]
 
 
 def _stale(tenant_id: int) -> Any:

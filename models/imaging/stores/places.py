@@ -1,14 +1,14 @@
 """Which objects a study, series or instance consists of, and where frames lie in them; as far as they may be seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
 
 from models.imaging.ports import DICOM
-from models.imaging.stores.studies import Seen
+from models.imaging.stores.studies import Place, Seen
 from models.imaging.tables import ImageDescription, RadiologyImage, RadiologySeries, RadiologyStudy
 from models.kernel.errors import NotFoundError
 
@@ -17,6 +17,11 @@ _COLUMNS = (
     *(RadiologyImage.frames, RadiologyImage.transfer_syntax_uid, RadiologyImage.file_key, RadiologyImage.file_size),
     *(RadiologyImage.checksum, RadiologyImage.mime_type, RadiologyImage.wrapped_key, RadiologyImage.wrapped_size),
     RadiologyImage.wrapped_checksum,
+    select(ImageDescription.id)
+    .where(ImageDescription.tenant_id == RadiologyImage.tenant_id, ImageDescription.image_id == RadiologyImage.id)
+    .correlate(RadiologyImage)
+    .scalar_subquery()
+    .label("description_id"),
 )
 
 
@@ -34,6 +39,13 @@ class DicomObject:
     checksum: str
     frames: int
     has_pixels: bool
+    description_id: int | None = None
+    """Of what is kept of it; None where nothing is."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is read."""
+        return Place(self.image_id, self.backend, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,18 @@ def object_of(row: Row[Any] | RadiologyImage, series_id: int) -> DicomObject:
         checksum=checksum,
         frames=row.frames,
         has_pixels=row.rows is not None,
+        description_id=getattr(row, "description_id", None),
     )
+
+
+def place_now(session: Session, tenant_id: int, found: DicomObject) -> DicomObject | None:
+    """The same object where it lies now; None where these bytes are the image's no more."""
+    image = session.get_one(RadiologyImage, (tenant_id, found.image_id), populate_existing=True)
+    if found.checksum == image.checksum:
+        return replace(found, backend=image.backend, key=image.file_key)
+    if image.wrapped_key is not None and found.checksum == image.wrapped_checksum:
+        return replace(found, backend=image.backend, key=image.wrapped_key)
+    return None
 
 
 def _object(row: Row[Any]) -> DicomObject:

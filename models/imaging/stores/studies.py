@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, defer
 
+from models.imaging.stores.descriptions import FORGET
 from models.imaging.tables import RadiologyImage, RadiologyOrder, RadiologySeries, RadiologyStudy
 from models.kernel.audit import Action, Actor, record, record_many
 from models.kernel.clock import utc_now
@@ -167,16 +168,33 @@ def reject_image(session: Session, tenant_id: int, actor: Actor, row: ImageRow, 
     record(session, tenant_id, actor, Action("image.reject", IMAGE, image.id, {"study": row.study.id}))
 
 
-def note_problem(session: Session, tenant_id: int, actor: Actor, image_id: int, problem: str) -> None:
-    """Note that an object is `corrupt` or `missing`; audited once, when it becomes known."""
-    wanted = select(RadiologyImage).where(RadiologyImage.tenant_id == tenant_id, RadiologyImage.id == image_id)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object of an image was looked for."""
+
+    image_id: int
+    backend: str
+    key: str
+
+
+def note_problem(session: Session, tenant_id: int, actor: Actor, place: Place, problem: str) -> bool:
+    """Note that the object there is `corrupt` or `missing`; audited once, when it becomes known.
+
+    False where it is the image's no more: it was moved, or restored, since its row was read.
+    """
+    wanted = select(RadiologyImage).where(RadiologyImage.tenant_id == tenant_id, RadiologyImage.id == place.image_id)
     image = session.scalar(wanted.with_for_update())
-    if image is None or image.problem == problem:
-        return
+    if image is None or image.backend != place.backend or place.key not in (image.file_key, image.wrapped_key):
+        return False
+    if image.problem == problem:
+        return True
     before, image.problem, image.checked_at = image.problem, problem, utc_now()
     session.flush()
     changes = {"problem": [before, problem], "backend": image.backend}
-    record(session, tenant_id, actor, Action("image.problem", IMAGE, image_id, changes))
+    for forget in FORGET:
+        session.execute(forget, {"tenant_id": tenant_id, "id": image.id})
+    record(session, tenant_id, actor, Action("image.problem", IMAGE, image.id, changes))
+    return True
 
 
 def _image_rows(tenant_id: int) -> Select[tuple[RadiologyImage, RadiologySeries, RadiologyStudy]]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from models.imaging.ports import Instance
 from models.imaging.rules import NotLetInError
 from models.imaging.stores.assigning import Asking, assign, order_of, refuse_taken
+from models.imaging.stores.descriptions import FORGET
 from models.imaging.stores.orders import mark_performed
 from models.imaging.stores.writing_places import make_series, make_study
 from models.imaging.stores.writing_statements import (
@@ -31,15 +32,6 @@ from models.imaging.tables import RadiologyOrder
 from models.kernel.audit import Action, Actor, put_many, record
 from models.kernel.errors import ConflictError
 from models.kernel.pipeline import Pipeline
-
-FORGET = (
-    text("DELETE FROM image_description WHERE tenant_id = :tenant_id AND image_id = :id"),
-    text(
-        "DELETE FROM series_metadata WHERE tenant_id = :tenant_id AND series_id = "
-        "(SELECT series_id FROM radiology_image WHERE tenant_id = :tenant_id AND id = :id)"
-    ),
-)
-"""What was described while the object was not what it is again."""
 
 
 @dataclass(frozen=True, slots=True)

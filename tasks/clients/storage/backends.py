@@ -2,20 +2,20 @@
 
 import os
 from functools import lru_cache
-from pathlib import Path
 
 from models.imaging.ports import ObjectStorage
 from models.kernel.errors import ConfigError
 from models.kernel.settings import Settings, settings
 from tasks.clients.storage.filesystem import FilesystemStorage
 from tasks.clients.storage.keys import checked_slug
+from tasks.clients.storage.mounting import Mount
 
 
 def storage_for(backend: str, tenant_slug: str) -> ObjectStorage:
     """The backend of this name (`filesystem`, `s3`) for one tenant; the same object each time. ConfigError."""
     slug = checked_slug(tenant_slug)
     if backend == "filesystem":
-        return _filesystem(settings().media, slug)
+        return _filesystem(Mount(settings().media, settings().state_dir), slug)
     if backend == "s3":
         return _s3(settings(), slug, os.getpid())
     raise ConfigError("no such image storage: filesystem and s3 are there")
@@ -27,8 +27,9 @@ def storage_for_new(tenant_slug: str) -> ObjectStorage:
 
 
 @lru_cache(maxsize=1024)
-def _filesystem(media: Path, slug: str) -> FilesystemStorage:
-    return FilesystemStorage(media / slug)
+def _filesystem(mount: Mount, slug: str) -> FilesystemStorage:
+    mount.note()
+    return FilesystemStorage(mount.media / slug, mount)
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,7 @@ from models.kernel.errors import InvalidError
 from tasks.clients.storage import folders, tree
 from tasks.clients.storage.copies import copied_and_hashed, hashed, pieces_of, write_new
 from tasks.clients.storage.keys import checked_prefix, checked_range, checked_source, parts_of
+from tasks.clients.storage.mounting import Mount
 from tasks.clients.storage.syncing import sync_all
 
 NOT_LINKABLE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK})
@@ -34,8 +35,9 @@ class FilesystemStorage:
 
     name = "filesystem"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mount: Mount | None = None) -> None:
         self.root = root
+        self._mount = mount
         self._durable: set[tuple[str, ...]] = set()
         """Folders whose names are known to be on the disk: syncing their parents again would cost a flush each."""
         self._durable_lock = threading.Lock()
@@ -81,6 +83,7 @@ class FilesystemStorage:
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError as failed:
             if failed.errno in folders.ABSENT:
+                self._refuse_unmounted()
                 return None
             with folders.translated():
                 raise
@@ -113,6 +116,7 @@ class FilesystemStorage:
                 file = os.open(name, folders.FILE, dir_fd=folder)
         except OSError as failed:
             if failed.errno in folders.ABSENT:
+                self._refuse_unmounted()
                 raise MissingObjectError("no image lies under this key") from None
             with folders.translated():
                 raise
@@ -139,8 +143,15 @@ class FilesystemStorage:
         try:
             return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
+            if self._mount is not None:
+                self._mount.begin()
             folders.make_root(self.root)
             return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _refuse_unmounted(self) -> None:
+        """ConfigError where not even the tenant's folder is there, though the root was set up: all would seem lost."""
+        if self._mount is not None and not self.root.is_dir():
+            self._mount.refuse_unmounted()
 
     def _sync(self, path: tuple[str, ...], held: Held) -> None:
         """The object's folder, and every folder above it that names one not known to be durable."""

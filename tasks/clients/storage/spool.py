@@ -16,6 +16,7 @@ from uuid import uuid4
 from models.kernel.errors import ConfigError, RetryableError
 from models.kernel.settings import settings
 from tasks.clients.storage import folders
+from tasks.clients.storage.mounting import Mount
 from tasks.clients.storage.syncing import begin_sync
 
 FOLDER = ".uploads"
@@ -31,8 +32,8 @@ class BusyError(RetryableError):
 class Spool:
     """One tenant's folder of files on their way; made when it is first needed."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, mount: Mount | None = None) -> None:
+        self._root, self._mount = root, mount
 
     def fresh(self) -> Path:
         """A name for a new file; nothing is made yet."""
@@ -112,6 +113,10 @@ class Spool:
             yield copy
 
     def _make(self) -> None:
+        if self._root.is_dir():
+            return
+        if self._mount is not None:
+            self._mount.begin()
         with disk_errors():
             folders.make_root(self._root)
 
@@ -226,7 +231,8 @@ def _opened(path: Path) -> Growing:
 
 def spool_of(tenant_slug: str) -> Spool:
     """The tenant's; on the file system of its images, so that what is complete need not be copied."""
-    return Spool(settings().media / tenant_slug / FOLDER)
+    mount = Mount(settings().media, settings().state_dir)
+    return Spool(mount.media / tenant_slug / FOLDER, mount)
 
 
 @contextmanager
