@@ -11,7 +11,7 @@ from api.imaging.objects import Reader
 from api.imaging.viewing import View
 from models.imaging.ports import JPEG, PNG, NotAnImageError, Rendering
 from models.imaging.stores.places import DicomObject
-from models.kernel.errors import NotAcceptableError, NotFoundError, UnreadableError
+from models.kernel.errors import HeldError, NotAcceptableError, NotFoundError, UnreadableError
 from tasks.clients.dicom.pool import pool
 
 PARAMETERS = ("viewport", "window", "quality", "accept", "annotation", "iccprofile")
@@ -79,10 +79,16 @@ def picture_of(view: View, found: DicomObject, rendering: Rendering, *, is_kept:
     except NotAnImageError as error:
         if error.rule == "frame":
             raise NotFoundError("the instance has no such frame", field="frames") from None
-        raise NotAcceptableError(f"the instance cannot be shown as a picture ({error.rule})") from None
+        raise _not_shown(error.rule) from None
+    except HeldError as error:  # it is stored already: nobody holds it, and its pixels are there to be had as they are
+        raise _not_shown(error.rule) from None
     if is_kept:
         KEPT.put(key, made)
     return made
+
+
+def _not_shown(rule: str) -> NotAcceptableError:
+    return NotAcceptableError(f"the instance cannot be shown as a picture ({rule})")
 
 
 def representative(objects: Sequence[DicomObject]) -> tuple[DicomObject, int]:

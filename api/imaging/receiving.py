@@ -30,19 +30,21 @@ PATIENCE_SECONDS = 60.0
 """With a sender from whom nothing comes: a line that is dead need not say so."""
 ROUNDS = 10
 """How often it is looked within that time."""
+LEAST_BYTES_A_SECOND = 1024
+"""On the average, once it was waited for that time in all: a byte now and then would hold a connection for ever."""
 
 Answer = TypeVar("Answer")
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes; RetryableError when nothing came for too long, UnreadableError when the line broke."""
+    """The body as it comes; RetryableError when too little came for too long, UnreadableError when the line broke."""
     patience = _Patience()
     stream = aiter(request.stream())
     try:
         while True:
             patience.waits = True
             chunk = await anext(stream)
-            patience.came()
+            patience.came(len(chunk))
             yield chunk
     except StopAsyncIteration:
         return
@@ -50,7 +52,7 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
         raise UnreadableError("the line broke", field="body") from None  # nobody hears it
     except asyncio.CancelledError:
         if patience.is_over():
-            raise RetryableError("nothing came for too long") from None
+            raise RetryableError("nothing, or too little, came for too long") from None
         raise
     finally:
         patience.end()
@@ -61,7 +63,7 @@ class _Patience:
 
     def __init__(self) -> None:
         self.waits = False
-        self._rounds = 0
+        self._rounds = self._all_rounds = self._bytes = 0
         self._is_over = False
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
@@ -69,15 +71,22 @@ class _Patience:
 
     def _look(self) -> None:
         self._rounds = self._rounds + 1 if self.waits else 0
-        self._is_over = self._rounds > ROUNDS
+        self._all_rounds += self.waits
+        self._is_over = self.waits and (self._rounds > ROUNDS or self._is_too_slow())
         if self._is_over and self._task is not None:
             self._task.cancel()
         else:
             self._timer = self._loop.call_later(PATIENCE_SECONDS / ROUNDS, self._look)
 
-    def came(self) -> None:
-        """A piece came."""
+    def _is_too_slow(self) -> bool:
+        """By the time that was waited for the sender: what is done with its pieces is not its fault."""
+        waited_seconds = self._all_rounds * PATIENCE_SECONDS / ROUNDS
+        return self._all_rounds > ROUNDS and self._bytes < LEAST_BYTES_A_SECOND * waited_seconds
+
+    def came(self, size: int) -> None:
+        """A piece of so many bytes came."""
         self.waits, self._rounds = False, 0
+        self._bytes += size
 
     def is_over(self) -> bool:
         """Whether the cancellation was ours."""

@@ -23,7 +23,7 @@ RULES = {
     "nesting": "Sequences lie deeper in each other than is accepted",
     "elements": "It has more elements than are accepted",
     "dicomdir": "A DICOMDIR is an index, not an image",
-    "pixels": "It has more pixels than are accepted",
+    "pixels": "It has more pixels than the memory of a parser allows (LABWIRE_IMAGE_PARSER_MEMORY_MB)",
     "unreadable": "The file cannot be read",
     "parser_died": "Reading it ended the process that did: to be looked at by a person",
     "parser_time": "Reading it took too long: to be looked at by a person",

@@ -10,7 +10,6 @@ from struct import pack
 import pytest
 
 from models.imaging.ports import NotAnImageError, Rendering
-from models.kernel.errors import HeldError
 from tasks.clients.dicom.pool import ParserPool
 from tests.imaging import dicom_bytes as d
 from tests.imaging.parser_use import MEGABYTE, peak
@@ -127,14 +126,14 @@ def sparse_picture(path: Path, rows: int, columns: int) -> Path:
     return path
 
 
-def test_a_file_that_needs_more_memory_than_allowed_is_held(parsers: ParserPool, tmp_path: Path) -> None:
+def test_a_frame_that_needs_more_memory_than_allowed_ends_no_parser(parsers: ParserPool, tmp_path: Path) -> None:
     path = sparse_picture(tmp_path / "large", 9_000, 10_000)
     parsers.read(path)
     before = parsers.pids
-    with pytest.raises(HeldError) as caught:
+    with pytest.raises(NotAnImageError) as caught:
         parsers.render(path, Rendering())
-    assert caught.value.rule == "parser_died"
-    assert before[0] not in parsers.pids
+    assert caught.value.rule == "pixels"
+    assert before == parsers.pids
 
 
 def test_a_frame_of_more_pixels_than_anyone_shows_is_refused(parsers: ParserPool, tmp_path: Path) -> None:

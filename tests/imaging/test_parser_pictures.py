@@ -12,8 +12,9 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from pydicom import dcmread
 
-from models.imaging.ports import Instance, NotAnImageError, Picture, Wrapping
+from models.imaging.ports import Instance, NotAnImageError, Picture, Rendering, Wrapping
 from models.kernel.errors import RetryableError
+from tasks.clients.dicom.limits import RESERVED_MB
 from tasks.clients.dicom.pool import ParserPool
 from tests.imaging import dicom_bytes as d
 
@@ -217,3 +218,40 @@ def test_nothing_is_ever_written_over(parsers: ParserPool, tmp_path: Path) -> No
     with pytest.raises(RetryableError):
         parsers.wrap(path, target, WRAPPING)
     assert target.read_bytes() == b"kept"
+
+
+SMALL_MB = 320
+KINDS = [
+    ("1", "PNG", 8),
+    ("L", "JPEG", 8),
+    ("I;16", "PNG", 12),
+    ("P", "PNG", 30),
+    ("RGBA", "PNG", 30),
+    ("RGB", "JPEG", 30),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind", "bytes_of_one"), KINDS)
+def test_as_many_pixels_are_taken_as_the_memory_allows_and_all_of_them_are_shown(
+    tmp_path: Path, mode: str, kind: str, bytes_of_one: int
+) -> None:
+    most = (SMALL_MB - RESERVED_MB) * 2**20 // bytes_of_one
+    pool = ParserPool(1, memory_mb=SMALL_MB, seconds=60)
+    try:
+        side = int(most**0.5)
+        path = drawn(tmp_path / "a", blank(mode, side), format=kind)
+        assert isinstance(pool.read(path), Picture)
+        pool.wrap(path, tmp_path / "wrapped", WRAPPING)
+        assert pool.render(tmp_path / "wrapped", Rendering())
+        pids = pool.pids
+        larger = drawn(tmp_path / "b", blank(mode, side + 2), format=kind)
+        assert refused(pool, larger) == "pixels"
+        assert pool.pids == pids
+    finally:
+        pool.close()
+
+
+def blank(mode: str, side: int) -> Image.Image:
+    if mode == "I;16":
+        return Image.fromarray(np.zeros((side, side), np.uint16))
+    return Image.new(mode, (side, side))

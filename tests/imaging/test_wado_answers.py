@@ -13,6 +13,8 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from starlette.testclient import TestClient
 
+from models.imaging.ports import NotAnImageError
+from models.kernel.errors import HeldError
 from tasks.clients.dicom.pool import ParserPool
 from tests.api.helpers import audited, client, make_token
 from tests.imaging.conftest import Clinic
@@ -236,6 +238,21 @@ def test_head_is_get_without_its_body(clinic: Clinic, http: TestClient, monkeypa
             answer = asking.delete(path)
             assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
         assert asking.put(f"{address}/api/v1/me").headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("error", [HeldError("parser_died", "gone"), NotAnImageError("pixels", "too many")])
+def test_what_cannot_be_drawn_is_not_acceptable(
+    clinic: Clinic, http: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    clinic.stow(ct(1))
+
+    def render(*given: Any) -> bytes:
+        raise error
+
+    monkeypatch.setattr(ParserPool, "render", render)
+    for suffix in ("/rendered", "/thumbnail"):
+        assert http.get(PATH + suffix).status_code == 406
+    assert http.get(PATH + "/frames/1").status_code == 200
 
 
 def test_metadata_is_made_once_and_again_when_an_image_came(clinic: Clinic, http: TestClient) -> None:

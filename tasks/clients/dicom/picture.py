@@ -6,11 +6,14 @@ import warnings
 from typing import Any
 
 from tasks.clients.dicom.jpeg import has_end
+from tasks.clients.dicom.limits import MOST_PIXELS, refuse_more_pixels
 from tasks.clients.dicom.refusal import RefusalError
 from tasks.clients.dicom.source import Source
 from tasks.clients.dicom.texts import clean
 
-MOST_PIXELS = 100_000_000
+BYTES_OF_ONE = {"1": 8, "L": 8, "I;16": 12, "I;16B": 12, "I": 12}
+BYTES_OF_COLOUR = 30
+"""Of memory for each pixel while the picture is wrapped and shown, by Pillow's mode; measured, and some more."""
 MOST_FIELDS = 100
 MOST_VALUES = 16
 KINDS = {b"\xff\xd8\xff": ("JPEG", "image/jpeg"), b"\x89PNG\r\n\x1a\n": ("PNG", "image/png")}
@@ -37,8 +40,7 @@ def picture_of(source: Source, kind: tuple[str, str]) -> dict[str, Any]:
             stream.seek(0)
             with Image.open(stream, formats=[kind[0]]) as image:
                 width, height = image.size
-                if width * height > MOST_PIXELS:
-                    raise RefusalError("pixels", f"it has more than {MOST_PIXELS} pixels")
+                refuse_more_pixels(width, height, BYTES_OF_ONE.get(image.mode, BYTES_OF_COLOUR))
                 exif = _exif(_exif_of(image))
                 image.verify()
     except Image.DecompressionBombError:

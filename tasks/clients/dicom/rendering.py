@@ -1,6 +1,7 @@
 """`render` inside a parser process: one frame as a PNG or JPEG that a browser shows."""
 
 import io
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ from PIL import Image
 
 from tasks.clients.dicom.attributes import Look, Lookup, Palette
 from tasks.clients.dicom.decoding import decoded
-from tasks.clients.dicom.picture import MOST_PIXELS
+from tasks.clients.dicom.frames import Layout
+from tasks.clients.dicom.limits import refuse_more_pixels
+from tasks.clients.dicom.picture import BYTES_OF_COLOUR
 from tasks.clients.dicom.reading import dicom, opened
 from tasks.clients.dicom.refusal import RefusalError
 
 JPEG = "image/jpeg"
+JPEG_2000 = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
+STRIP_PIXELS = 2**20
 Pixels = NDArray[Any]
 
 
@@ -22,8 +27,7 @@ def render(path: str, wanted: dict[str, Any]) -> tuple[Any, bytes]:
     with opened(path) as source, dicom(source) as file:
         lookup = Lookup(file, wanted["frame"])
         look = lookup.look()
-        if look.layout.rows * look.layout.columns > MOST_PIXELS:
-            raise RefusalError("pixels", f"a frame has more than {MOST_PIXELS} pixels")
+        refuse_more_pixels(look.layout.columns, look.layout.rows, _bytes_of_one(look.layout, file.syntax))
         pixels = decoded(file, look, wanted["frame"])
         palettes = lookup.palettes() if look.layout.photometric == "PALETTE COLOR" else None
     image = Image.fromarray(_shown(pixels, look, palettes, _window(wanted)))
@@ -35,6 +39,15 @@ def render(path: str, wanted: dict[str, Any]) -> tuple[Any, bytes]:
     else:
         image.save(out, "PNG", compress_level=1)
     return {}, out.getvalue()
+
+
+def _bytes_of_one(layout: Layout, syntax: str) -> float:
+    """Of memory for each pixel while it is decoded and shown; measured, and some more."""
+    sample = max(1, layout.bits / 8)
+    wavelets = 12 if syntax.startswith(JPEG_2000) else 0
+    if layout.photometric == "PALETTE COLOR":
+        return 12 + 4 * sample + wavelets
+    return wavelets + (6 + 2 * sample if layout.samples == 1 else BYTES_OF_COLOUR * (1 + (sample - 1) / 2))
 
 
 def _window(wanted: dict[str, Any]) -> tuple[float, float] | None:
@@ -57,9 +70,28 @@ def _shown(
     if look.layout.photometric == "PALETTE COLOR":
         if palettes is None:
             raise RefusalError("codec", "its palette is missing or written in segments")
-        return np.stack([_mapped(pixels, palette) for palette in palettes], axis=-1)
-    shown = _grey(pixels, look, window)
+        return _by_strips(pixels, lambda strip: np.stack([_mapped(strip, each) for each in palettes], axis=-1))
+    bounds = None if window or look.window else _bounds(pixels, look)
+    shown = _by_strips(pixels, lambda strip: _grey(strip, look, window, bounds))
     return 255 - shown if look.layout.photometric == "MONOCHROME1" else shown
+
+
+def _strips(pixels: Pixels) -> Iterator[Pixels]:
+    """Some rows at a time: what is computed of each pixel takes several times its memory."""
+    rows = max(1, STRIP_PIXELS // max(1, pixels.shape[1]))
+    return (pixels[start : start + rows] for start in range(0, len(pixels), rows))
+
+
+def _by_strips(pixels: Pixels, make: Callable[[Pixels], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    shown: NDArray[np.uint8] | None = None
+    at = 0
+    for strip in _strips(pixels):
+        made = make(strip)
+        if shown is None:
+            shown = np.empty((len(pixels), *made.shape[1:]), np.uint8)
+        shown[at : at + len(made)] = made
+        at += len(made)
+    return np.empty(pixels.shape, np.uint8) if shown is None else shown
 
 
 def _bytes_of_colour(pixels: Pixels, stored_bits: int) -> NDArray[np.uint8]:
@@ -78,17 +110,29 @@ def _mapped(pixels: Pixels, palette: Palette) -> NDArray[np.uint8]:
     return shown
 
 
-def _grey(pixels: Pixels, look: Look, window: tuple[float, float] | None) -> NDArray[np.uint8]:
-    function = look.function if window is None else "LINEAR"
-    window = window or look.window
-    kept = pixels[pixels != look.padding] if window is None and look.padding is not None else pixels
+def _bounds(pixels: Pixels, look: Look) -> tuple[float, float]:
+    """The least and the greatest value, padding left out, in the units of the modality."""
+    found = []
+    for strip in _strips(pixels):
+        kept = strip[strip != look.padding] if look.padding is not None else strip
+        if kept.size:
+            found += [float(kept.min()), float(kept.max())]
+    ends = (min(found), max(found)) if found else (0.0, 0.0)
+    low, high = sorted(end * look.slope + look.intercept for end in ends)
+    return low, high
+
+
+def _grey(
+    pixels: Pixels, look: Look, asked: tuple[float, float] | None, bounds: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    function = look.function if asked is None else "LINEAR"
+    window = asked or look.window
     values = pixels.astype(np.float32) * look.slope + look.intercept
-    if window is None:
-        low, high = (float(kept.min()), float(kept.max())) if kept.size else (0.0, 0.0)
-        low, high = sorted((low * look.slope + look.intercept, high * look.slope + look.intercept))
-        shown = (values - low) * (255 / (high - low)) if high > low else values * 0
-    else:
+    if window is not None:
         shown = _windowed(values, *window, function)
+    else:
+        low, high = bounds or (0.0, 0.0)
+        shown = (values - low) * (255 / (high - low)) if high > low else values * 0
     shown = np.nan_to_num(np.clip(shown, 0, 255))
     return np.asarray(shown, dtype=np.uint8)
 
