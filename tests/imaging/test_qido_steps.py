@@ -1,0 +1,43 @@
+"""QIDO-RS: series by the step they were made in, as PS3.18, 10.6.1.2.3 wants of a server."""
+
+from typing import Any
+
+import pytest
+
+from tests.imaging.conftest import Clinic
+from tests.imaging.dicoms import SERIES, ct
+from tests.imaging.test_qido_answers import found, uids
+
+pytestmark = pytest.mark.api
+STEPS: list[tuple[dict[str, str], list[str]]] = [
+    ({"PerformedProcedureStepStartDate": "20260301"}, ["1.2.4"]),
+    ({"00400244": "20260301-"}, ["1.2.4"]),
+    ({"PerformedProcedureStepStartDate": "-20260228"}, []),
+    ({"PerformedProcedureStepStartTime": "09-10", "Modality": "C*"}, ["1.2.4"]),
+    ({"PerformedProcedureStepStartTime": "0931"}, []),
+    ({"PerformedProcedureStepStartTime": ""}, [SERIES, "1.2.4"]),
+    ({"RequestAttributesSequence.ScheduledProcedureStepID": "S1"}, []),
+    ({"00400275.00401001": "R1"}, []),
+    ({"RequestAttributesSequence.RequestedProcedureID": "*"}, [SERIES, "1.2.4"]),
+]
+
+
+def test_series_are_found_by_every_attribute_that_the_standard_names(clinic: Clinic) -> None:
+    clinic.stow(ct(1, PerformedProcedureStepStartDate="", PerformedProcedureStepStartTime=""))
+    second: dict[str, Any] = {"SeriesNumber": 2, "TimezoneOffsetFromUTC": "+0100"}
+    day, time = "PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime"
+    step: dict[str, Any] = {day: "20260301", time: "093000.5"}
+    clinic.stow(ct(1, series_uid="1.2.4", **second, **step))
+    for query, expected in STEPS:
+        rows = found(clinic.technician, "/series", **query)
+        assert uids(rows, "0020000E") == expected, query
+    assert (rows[1]["00400244"], rows[1]["00400245"]) == (
+        {"vr": "DA", "Value": ["20260301"]},
+        {"vr": "TM", "Value": ["093000.5"]},
+    )
+    assert rows[1]["00080201"] == {"vr": "SH", "Value": ["+0100"]}
+    assert "00400244" not in rows[0]
+    refused = clinic.technician.get("/dicom-web/studies", params={"00400244": "20260301"})
+    assert refused.status_code == 400
+    for query in ({"PerformedProcedureStepStartDate": "soon"}, {"RequestAttributesSequence.Favourite": "x"}):
+        assert clinic.technician.get("/dicom-web/series", params=query).status_code == 400
