@@ -199,3 +199,13 @@ def test_of_two_orders_named_at_once_for_a_new_study_one_is_performed(
         "SELECT o.state, s.image_count FROM radiology_study s JOIN radiology_order o ON o.id = s.radiology_order_id"
     ) == [("performed", 1)]
     assert len(clinic.objects()) == 1
+
+
+def test_an_image_yields_to_whichever_key_of_another_it_meets_first(clinic: Clinic, sizes: Counter[int]) -> None:
+    """Of two under one UID at once that may be the file's: a UID that is changed stands for one not yet to be seen."""
+    clinic.stow(ct(1))
+    take_all(clinic, Breaking("north"), [ct(2)])
+    clinic.rows("UPDATE radiology_image SET image_uid = '1.2.' || id WHERE image_uid LIKE '%.2' RETURNING 1")
+    results = take_all(clinic, Breaking("north"), [ct(number) for number in (2, 3, 4)])
+    assert [one if isinstance(one, str) else "stored" for one in results] == ["other_bytes", "stored", "stored"]
+    assert sizes[2] == 1, "the others are stored together"

@@ -200,6 +200,13 @@ def test_what_is_held_or_refused_says_why(desks: Desks, page: Page) -> None:
     expect(page.locator(".is-held")).to_contain_text("Held: the patient in the file is not the order's")
     page.get_by_role("link", name="See what is held").click()
     expect(page.get_by_role("row", name="other.dcm")).to_be_visible()
+    opened(page, order_id)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    drop(page, {"other.dcm": other})
+    expect(page.locator(".is-held")).to_contain_text("Held: the patient in the file is not the order's")
+    assert "PATCH" not in sent, "its bytes are here: nothing is sent again"
+    assert len(clinic.rows("SELECT 1 FROM image_upload WHERE state = 'held'")) == 1
 
 
 def test_the_button_of_a_phone_chooses_files_too(desks: Desks, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ INSERT_GROUP = Prepared(
                    ELSE g.order_id IS NULL OR g.order_id = s.radiology_order_id END
     ), made AS (
         INSERT INTO radiology_image (tenant_id, series_id, {COLUMNS}) SELECT $1, series_id, {COLUMNS} FROM known
-        ORDER BY image_uid ON CONFLICT (tenant_id, image_uid) DO NOTHING RETURNING id, image_uid
+        ORDER BY image_uid ON CONFLICT DO NOTHING RETURNING id, image_uid
     )
     SELECT made.id, made.image_uid, known.study_id, known.series_id FROM made JOIN known USING (image_uid)
     """,  # noqa: S608 # names of this file's
