@@ -25,7 +25,7 @@ def is_installed() -> bool:
 
 @contextmanager
 def orthanc(parent: Path) -> Iterator[str]:
-    """Its address; its files lie below `parent`, and go at the end. Files are synced, as by default."""
+    """Its address; its files stay below `parent`, which goes with them. Files are synced, as by default."""
     home = Path(tempfile.mkdtemp(prefix="orthanc-", dir=parent))
     port = free_port()
     configuration = {
@@ -54,7 +54,6 @@ def orthanc(parent: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _wait(url: str) -> None:
