@@ -1,7 +1,10 @@
 """The one way in for every image, whichever door it came by: read, compared, put where it stays, written down."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from models.imaging.files import keep, sha256_of
@@ -24,6 +27,9 @@ from models.kernel.audit import Actor
 from models.kernel.errors import HeldError
 from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import tenant_pipeline, tenant_session
+
+THREADS = 16
+"""That put the objects of groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,15 @@ class Intake:
         mime_type = one.new.mime_type if each is one.new.original else DICOM
         return keep(self._storage, each, one.files[each.key], mime_type)
 
+    def _put_all(self, several: Sequence[_Ready]) -> list[list[str]]:
+        """The keys of each one's objects, put at once: what a put takes is its way to the disk, or to S3, and back."""
+        putting = [_threads().submit(self._put_both, one) for one in several]
+        wait(putting)  # whatever becomes of one: none goes on when we have returned
+        return [one.result() for one in putting]
+
+    def _put_both(self, one: _Ready) -> list[str]:
+        return [self._put(one, each) for each in (one.new.original, one.new.wrapped) if each is not None]
+
     def _write(self, one: _Ready) -> Taken:
         with tenant_pipeline(self._tenant_id) as pipeline:
             return self._write_in(pipeline, one)
@@ -206,15 +221,23 @@ class Intake:
             with tenant_pipeline(self._tenant_id) as pipeline:
                 images = [ready[index].new for index in by_uid.values()]
                 made = insert_group(pipeline, self._tenant_id, self._storage.name, images)
-                members = []
-                for uid, taken in made.items():
-                    one = ready[by_uid[uid]]
-                    keys = [self._put(one, each) for each in (one.new.original, one.new.wrapped) if each is not None]
-                    members.append(Member(self._actor, one.new, taken, keys))
+                kept = self._put_all([ready[by_uid[uid]] for uid in made])
+                members = [
+                    Member(self._actor, ready[by_uid[uid]].new, taken, keys)
+                    for (uid, taken), keys in zip(made.items(), kept, strict=True)
+                ]
                 finish_group(pipeline, self._tenant_id, members)
         except Exception:  # noqa: BLE001 # met again, and told, by the one it is about
             return {}
         return {by_uid[uid]: taken for uid, taken in made.items()}
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="puts-images")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _new(offer: Offer, found: Instance, mime_type: str, original: Bytes, wrapped: Bytes | None = None) -> NewImage:

@@ -4,6 +4,7 @@ One file goes in by itself, several as a group. ORDER is a radiology order's id,
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,18 +54,19 @@ def stopping_before(step: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Stopping:
-    """Image storage that stops before its first object, and after each."""
+    """Image storage that stops before its first object, and after each: one after the other here, to be counted."""
 
     def __init__(self, slug: str) -> None:
         self._storage = storage_for_new(slug)
         self.name, self.read, self.stat = self._storage.name, self._storage.read, self._storage.stat
-        self._kept = 0
+        self._kept, self._turn = 0, threading.Lock()
 
     def put(self, key: str, source: Path, **more: Any) -> bool:
-        stop("rows")
-        is_new = self._storage.put(key, source, **more)
-        self._kept += 1
-        stop(f"put {self._kept}")
+        with self._turn:
+            stop("rows")
+            is_new = self._storage.put(key, source, **more)
+            self._kept += 1
+            stop(f"put {self._kept}")
         return is_new
 
 

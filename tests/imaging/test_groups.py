@@ -46,6 +46,18 @@ class Breaking:
         return self._storage.put(key, source, **more)
 
 
+class Meeting(Breaking):
+    """The real storage, where nobody comes by until the whole group is there."""
+
+    def __init__(self, slug: str, number: int) -> None:
+        super().__init__(slug)
+        self.together = threading.Barrier(number, timeout=20)
+
+    def put(self, key: str, source: Path, **more: Any) -> bool:
+        self.together.wait()
+        return super().put(key, source, **more)
+
+
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     """How many groups of which size were committed."""
@@ -103,6 +115,13 @@ def test_many_at_once_are_each_stored_and_counted_once(clinic: Clinic, sizes: Co
     ]
     assert len(audited(clinic.tenant_id, "image.store")) == 39
     assert max(sizes) > 1, "nothing was stored in a group"
+
+
+def test_a_group_is_put_at_once(clinic: Clinic, sizes: Counter[int]) -> None:
+    clinic.stow(ct(1))
+    results = take_all(clinic, Meeting("north", GROUP), [ct(number) for number in range(2, 2 + GROUP)])
+    assert [isinstance(one, Stored) for one in results] == [True] * GROUP
+    assert sizes == {GROUP: 1}
 
 
 def test_what_one_cannot_keep_is_its_own_failure(clinic: Clinic, sizes: Counter[int]) -> None:
