@@ -58,9 +58,4 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="syncs")
 
 
-def _forget() -> None:
-    """In a fork of this process: the threads are the parent's."""
-    _threads.cache_clear()
-
-
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_threads.cache_clear)  # the threads are the parent's
