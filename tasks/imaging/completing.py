@@ -38,6 +38,8 @@ from tasks.runs import batch_task, described, flow_actor
 
 KEEP_SECONDS = 86_400
 """Of a file in the spool that belongs to nothing: a process at work may be about to name it."""
+REACT = timedelta(hours=24)
+"""The least between a reminder and giving up."""
 MOST_DESCRIBED = 5_000
 MOST_NAMED = 20
 """Uploads that a run's message names."""
@@ -109,10 +111,12 @@ class Completing:
             self._ended(number, NOBODY)
 
     def expire(self) -> None:
-        """Declared uploads that no byte came for since long."""
-        before = utc_now() - timedelta(days=settings().upload_expire_days)
+        """Declared uploads that no byte came for since long. After a standstill people are told first, as ever."""
+        now = utc_now()
+        before, told = now - timedelta(days=settings().upload_expire_days), now - REACT
         with tenant_session(self._tenant.id) as session:
-            numbers = [each.id for each in uploads.waiting_since(session, self._tenant.id, before)]
+            waiting = uploads.waiting_since(session, self._tenant.id, before, told_before=told)
+        numbers = [each.id for each in waiting]
         self._each(numbers, partial(self._expire, before), NOT_GIVEN_UP)
 
     def sweep(self) -> None:

@@ -1,17 +1,13 @@
-"""Uploads that came to a stop are finished, told of once, given up; and what belongs to nothing leaves the spool."""
+"""Uploads whose process died are finished; what belongs to nothing leaves the spool; one stops no other."""
 
-import io
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import pytest
-from sqlalchemy import text
 
-from deployments.simulators.mailbox import Mailbox
 from flows.imaging.complete_uploads import complete_uploads
 from models.imaging.intake import Intake
 from models.imaging.stores import uploads
@@ -22,62 +18,12 @@ from tasks.clients.storage.filesystem import FilesystemStorage
 from tasks.clients.storage.spool import spool_of
 from tasks.imaging import completing
 from tasks.imaging.completing import Completing
-from tasks.imaging.outcomes import UploadReport
-from tasks.tally import Tally
-from tasks.upkeep.deliver import deliver_kinds
-from tasks.upkeep.destinations import KINDS
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import ct, picture
 from tests.imaging.drops import artifact, in_processes
-from tests.upkeep.helpers import use_mailbox
+from tests.imaging.stopped_uploads import declared, ended, run, states
 
 pytestmark = [pytest.mark.store]
-ALL = (Completing.finish, Completing.remind, Completing.expire, Completing.sweep)
-
-
-def run(*works: completing.Work) -> Tally:
-    return ended(*works).tally
-
-
-def ended(*works: completing.Work) -> UploadReport:
-    """The same with its table."""
-    return completing.complete("", SYSTEM, *(works or ALL))
-
-
-def came_to(report: UploadReport) -> list[tuple[Any, Any]]:
-    return [(row["upload"], row["outcome"]) for row in report.rows()]
-
-
-def declared(clinic: Clinic, *files: bytes) -> list[int]:
-    """Uploads of these files whose bytes lie in the spool, as of an API process that died."""
-    numbers = []
-    for file in files:
-        [upload] = declare(clinic, file)
-        numbers.append(upload["id"])
-        with spool_of(clinic.slug).opened(upload["id"]) as growing:
-            growing.write(file, 0)
-    return numbers
-
-
-def declare(clinic: Clinic, *files: bytes, filename: str = "a.dcm") -> list[dict[str, Any]]:
-    """Uploads of these files of one study, with the UIDs they have."""
-    said = [pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
-    images = [
-        {"image_uid": str(one.SOPInstanceUID), "series_uid": str(one.SeriesInstanceUID), "filename": filename}
-        for one in said
-    ]
-    answer = clinic.declare(files, study_uid=str(said[0].StudyInstanceUID), images=images)
-    assert answer.status_code == 201, answer.text
-    uploads_made: list[dict[str, Any]] = answer.json()["uploads"]
-    return uploads_made
-
-
-def states(clinic: Clinic) -> list[str]:
-    return [row.state for row in clinic.rows("SELECT state FROM image_upload ORDER BY id")]
-
-
-def let_pass(clinic: Clinic, time: str) -> None:
-    clinic.rows(f"UPDATE image_upload SET touched_at = touched_at - interval '{time}' RETURNING 1")
 
 
 def make_old(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,61 +78,6 @@ def test_what_is_not_complete_or_being_sent_is_left_alone(clinic: Clinic) -> Non
     assert states(clinic) == ["declared", "declared"]
     assert run().message == "finished 1"
     assert spool_of(clinic.slug).size_of(torn) == 100
-
-
-@pytest.fixture
-def mailbox(monkeypatch: pytest.MonkeyPatch, clinic: Clinic) -> Iterator[Mailbox]:
-    with Mailbox() as made:
-        use_mailbox(made, monkeypatch)
-        yield made
-
-
-async def test_an_uploader_is_told_once_by_one_mail_that_names_no_file(clinic: Clinic, mailbox: Mailbox) -> None:
-    name = "Zyxwhistle-1931.dcm"
-    first, second = declare(clinic, ct(1), ct(2), filename=name)
-    assert run().message == "nothing to do"
-    let_pass(clinic, "25 hours")
-    report = ended()
-    assert report.tally.message == "reminded of 2"
-    assert came_to(report) == [(first["id"], "reminded of"), (second["id"], "reminded of")]
-    assert run().message == "nothing to do"
-    await deliver_kinds(KINDS, idle_seconds=0.1)
-    [mail] = mailbox.messages
-    assert "Zyxwhistle" not in f"{mail.subject} {mail.text} {mail.html}"
-    assert f"upload {first['id']}: 0 of" in str(mail.text)
-    clinic.send(second["id"], ct(2)[:100])
-    let_pass(clinic, "25 hours")
-    assert run().message == "reminded of 1"
-
-
-def test_without_anybody_to_tell_the_run_says_so_once(clinic: Clinic) -> None:
-    [upload] = declare(clinic, ct(1))
-    let_pass(clinic, "25 hours")
-    with tenant_session(clinic.tenant_id) as session:
-        session.execute(text("UPDATE app_user SET is_active = false"))
-    report = ended()
-    assert report.tally.problems == {"nobody to mail": 1}
-    assert came_to(report) == [(upload["id"], "nobody to mail")]
-    assert run().message == "nothing to do"
-
-
-def test_after_days_without_a_byte_an_upload_is_given_up_with_its_file(clinic: Clinic) -> None:
-    torn, sent = declared(clinic, ct(1), ct(2))
-    for number in (torn, sent):
-        with spool_of(clinic.slug).opened(number) as growing:
-            growing.empty()
-            growing.write(b"DICM", 0)
-    let_pass(clinic, "8 days")
-    with spool_of(clinic.slug).opened(sent):
-        report = ended(Completing.expire)
-    assert report.tally.message == "expired 1, being sent 1"
-    assert came_to(report) == [(torn, "expired")]
-    assert states(clinic) == ["expired", "declared"]
-    assert [path.name for path in clinic.spool()] == [str(sent)]
-    clinic.rows(f"UPDATE image_upload SET touched_at = now() WHERE id = {sent} RETURNING 1")
-    assert run().message == "nothing to do"
-    [row] = clinic.rows("SELECT actor_kind FROM audit_event WHERE action = 'image_upload.expired'")
-    assert row.actor_kind == "system"
 
 
 def test_the_spool_keeps_what_is_open_and_loses_the_rest(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,10 +194,15 @@ def refuse_ended(upload: ImageUpload) -> None:
         raise ConflictError(f"upload {upload.id} has ended")
 
 
-def waiting_since(session: Session, tenant_id: int, before: datetime, *, most: int = 1000) -> Sequence[ImageUpload]:
-    """Declared uploads that no byte came for since `before`, the oldest first."""
+def waiting_since(
+    session: Session, tenant_id: int, before: datetime, *, told_before: datetime, most: int = 1000
+) -> Sequence[ImageUpload]:
+    """Declared uploads without a byte since `before`, of which a mail went before `told_before`; the oldest first."""
     wanted = select(ImageUpload).where(
-        ImageUpload.tenant_id == tenant_id, ImageUpload.state == "declared", ImageUpload.touched_at < before
+        ImageUpload.tenant_id == tenant_id,
+        ImageUpload.state == "declared",
+        ImageUpload.touched_at < before,
+        ImageUpload.reminded_at < told_before,
     )
     return session.scalars(wanted.order_by(ImageUpload.touched_at, ImageUpload.id).limit(most)).all()
 
