@@ -48,7 +48,11 @@ def mailed(clinic: Clinic, mailbox: Mailbox, address: str) -> str:
         run(deliver_kinds, kinds=KINDS, idle_seconds=0.1)
         return [message for message in mailbox.messages if address in message.recipients]
 
-    found = wait_for(sent, PATIENCE_SECONDS, f"a mail to {address}")
+    try:
+        found = wait_for(sent, PATIENCE_SECONDS, f"a mail to {address}")
+    except AssertionError as late:
+        rows = clinic.rows("SELECT state, attempts, last_answer FROM delivery ORDER BY id")
+        raise AssertionError(f"{late}; deliveries {rows}, alerts {clinic.story()}") from None
     link = LINK.search(found[-1].text or "")
     assert link is not None
     return link[1]
