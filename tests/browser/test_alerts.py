@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from deployments.simulators.mailbox import Mailbox
 from deployments.simulators.mailbox_store import StoredMessage
 from models.kernel.clock import utc_now
+from models.kernel.settings import settings
 from tasks.alerts import escalate_due_alerts
 from tasks.upkeep.deliver import deliver_kinds
 from tasks.upkeep.destinations import KINDS
@@ -43,7 +44,11 @@ def clinic(site: Site, mailbox: Mailbox) -> Clinic:
 def mailed(clinic: Clinic, mailbox: Mailbox, address: str) -> str:
     """The way in the newest mail to this address, once what is in the outbox was sent."""
 
+    rounds = 0
+
     def sent() -> list[StoredMessage]:
+        nonlocal rounds
+        rounds += 1
         let_time_pass(clinic.tenant_id)
         run(deliver_kinds, kinds=KINDS, idle_seconds=0.1)
         return [message for message in mailbox.messages if address in message.recipients]
@@ -52,7 +57,9 @@ def mailed(clinic: Clinic, mailbox: Mailbox, address: str) -> str:
         found = wait_for(sent, PATIENCE_SECONDS, f"a mail to {address}")
     except AssertionError as late:
         rows = clinic.rows("SELECT state, attempts, last_answer FROM delivery ORDER BY id")
-        raise AssertionError(f"{late}; deliveries {rows}, alerts {clinic.story()}") from None
+        port = f"{settings().smtp_port} of {mailbox.smtp_port}"
+        tried = f"{rounds} rounds, {mailbox.attempts} messages handed over, port {port}"
+        raise AssertionError(f"{late}; {tried}, deliveries {rows}, alerts {clinic.story()}") from None
     link = LINK.search(found[-1].text or "")
     assert link is not None
     return link[1]
