@@ -16,7 +16,8 @@ from api.metrics import route_template
 from api.security import SAFE_METHODS, SESSION_COOKIE, check_csrf, client_address, csrf_token
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ForbiddenError, NotFoundError, UnauthenticatedError
-from models.kernel.tenancy import group_session, registry_session, tenant_session
+from models.kernel.pipeline import Pipeline
+from models.kernel.tenancy import group_pipeline, group_session, registry_session, tenant_session
 from models.people.roles import PERSON, SCOPES
 from models.people.rules import rights_of, scope_allows
 from models.people.stores.sessions import Known, find_session
@@ -89,8 +90,8 @@ def identify(
     if credentials is None and "authorization" in request.headers:
         raise UnauthenticatedError("only `Authorization: Bearer` is understood")
     if credentials is not None:
-        with group_session() as session:
-            return known_by_token(request, session, credentials.credentials)
+        with group_pipeline() as pipeline:
+            return known_by_token(request, pipeline, credentials.credentials)
     return _from_cookie(request, session_token)
 
 
@@ -132,9 +133,9 @@ def refusal(caller: Caller, roles: Sequence[str], scope: str) -> ForbiddenError:
     return ForbiddenError(f"this needs {what}" + (f" ({' or '.join(roles)})" if roles else ""))
 
 
-def known_by_token(request: Request, session: Session, token: str) -> Caller:
+def known_by_token(request: Request, pipeline: Pipeline, token: str) -> Caller:
     """The bearer of a token, in a transaction without a tenant that goes on in theirs; UnauthenticatedError."""
-    known = find_token(session, token)
+    known = find_token(pipeline, token)
     if known is None:
         raise UnauthenticatedError("the token is unknown, expired or revoked")
     return _caller(request, known, csrf="")

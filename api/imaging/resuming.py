@@ -28,7 +28,7 @@ from models.imaging.stores import uploads
 from models.imaging.tables import ImageUpload
 from models.kernel.errors import ConflictError, InvalidError, LabwireError, NotFoundError, UnreadableError
 from models.kernel.pipeline import Pipeline
-from models.kernel.tenancy import group_session, tenant_session
+from models.kernel.tenancy import group_pipeline, tenant_session
 from tasks.clients.storage.spool import Growing
 
 AGAIN = ("checksum", "size")
@@ -96,17 +96,17 @@ class Resuming:
         self._caller, self._entrance = caller, Entrance(caller, "sync")
 
     @contextmanager
-    def _work(self) -> Iterator[Session]:
+    def _work(self) -> Iterator[Pipeline]:
         """A transaction of the caller's tenant."""
         with tenant_work(self._caller) as session:
-            yield session
+            yield Pipeline(session)
 
     def retry(self) -> UploadAnswer:
         """Take in again what is held; called in a thread. What was stored meanwhile is told so."""
         try:
             with self._held:
-                with self._work() as session:
-                    file = self._opened(session, "held")
+                with self._work() as pipeline:
+                    file = self._opened(pipeline, "held")
                 return self._take(file)
         except _EndedError as ended:
             return ended.answer
@@ -117,8 +117,8 @@ class Resuming:
             raise UnreadableError("the request was refused", field="body")
         if self._file is None:
             self._is_refused = True
-            with self._work() as session:
-                self._opened(session, "declared")
+            with self._work() as pipeline:
+                self._opened(pipeline, "declared")
             self._is_refused = False
         return self._add()
 
@@ -136,14 +136,14 @@ class Resuming:
         """The same where nothing was written yet: whose it is, its bytes and its rows in one transaction."""
         with self._held:
             try:
-                with self._work() as session:
-                    self._opened(session, "declared")
+                with self._work() as pipeline:
+                    self._opened(pipeline, "declared")
                     file = self._add()
                     if file.size < self._upload.file_size:
                         file.sync()
-                        return self._noted(session, file)
+                        return self._noted(pipeline.session, file)
                     file.begin_sync()
-                    stored, committed = self._entrance.intake.take_within(Pipeline(session), self._offer(file))
+                    stored, committed = self._entrance.intake.take_within(pipeline, self._offer(file))
             except NotLetInError as error:
                 return self._kept_out(file, error)
             committed()
@@ -159,11 +159,11 @@ class Resuming:
             except (LabwireError, _EndedError):
                 return  # what broke the request has been told
 
-    def _opened(self, session: Session, state: str) -> Growing:
+    def _opened(self, pipeline: Pipeline, state: str) -> Growing:
         """Make the file this request's alone, then see what the upload is; one that has ended needs no file."""
         self._file = file = self._held.enter_context(self._entrance.spool.opened(self._upload_id))
         try:
-            self._upload = uploads.read_upload(Pipeline(session), self._caller.tenant_id, self._upload_id)
+            self._upload = uploads.read_upload(pipeline, self._caller.tenant_id, self._upload_id)
         except NotFoundError:
             file.path.unlink(missing_ok=True)
             raise
@@ -243,14 +243,14 @@ class ResumingByToken(Resuming):
         return self._caller
 
     @contextmanager
-    def _work(self) -> Iterator[Session]:
+    def _work(self) -> Iterator[Pipeline]:
         try:
-            with group_session() as session:
-                caller = known_by_token(self._request, session, self._token)
+            with group_pipeline() as pipeline:
+                caller = known_by_token(self._request, pipeline, self._token)
                 self._be(caller)
                 if not is_allowed(caller, (TECHNICIAN,), WRITE):
                     raise _NotAllowedError
-                yield session
+                yield pipeline
         except NotFoundError:
             note_foreign(self._caller, "image_upload", self._upload_id)
             raise

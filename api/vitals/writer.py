@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from models.kernel.pipeline import Pipeline
-from models.kernel.tenancy import GroupLine, group_session, switch_tenant
+from models.kernel.tenancy import GroupLine, group_session, switch_pipeline
 from models.vitals.stores.admission import Outcome, Rates, Request, admit
 
 SWITCH_SECONDS = 0.0005
@@ -154,7 +154,7 @@ def commit(
     with line.session() if line else group_session() as session:
         pipeline = Pipeline(session)
         for tenant_id, indexes in sorted(by_tenant.items()):
-            switch_tenant(session, tenant_id, pipeline)
+            switch_pipeline(pipeline, tenant_id)
             outcomes, rate = admit(pipeline, tenant_id, [asked[index][1] for index in indexes])
             for index, outcome in zip(indexes, outcomes, strict=True):
                 results[index] = outcome

@@ -52,11 +52,9 @@ def tenant_session(tenant_id: int) -> Iterator[Session]:
 @contextmanager
 def tenant_pipeline(tenant_id: int) -> Iterator[Pipeline]:
     """The same for statements that travel together: what is still waiting when the block ends is sent."""
-    with group_session() as session:
-        pipeline = Pipeline(session)
-        switch_tenant(session, tenant_id, pipeline)
+    with group_pipeline() as pipeline:
+        switch_pipeline(pipeline, tenant_id)
         yield pipeline
-        pipeline.send()
 
 
 @contextmanager
@@ -64,6 +62,15 @@ def group_session() -> Iterator[Session]:
     """One transaction over several tenants: call `switch_tenant` before each tenant's statements."""
     with Session(engine(), expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@contextmanager
+def group_pipeline() -> Iterator[Pipeline]:
+    """The same for statements that travel together: call `switch_pipeline` before each tenant's."""
+    with engine().connect() as connection, connection.begin():
+        pipeline = Pipeline(connection)
+        yield pipeline
+        pipeline.finish()
 
 
 class GroupLine:
@@ -94,17 +101,17 @@ class GroupLine:
             self._connection = None
 
 
-def switch_tenant(session: Session, tenant_id: int, pipeline: Pipeline | None = None) -> None:
-    """Write out what is pending for the tenant so far, then bind the running transaction to `tenant_id`.
-
-    Given a pipeline of the session, the switch travels with its next statements.
-    """
+def switch_tenant(session: Session, tenant_id: int) -> None:
+    """Write out what is pending for the tenant so far, then bind the running transaction to `tenant_id`."""
     session.flush()
     session.expunge_all()
-    if pipeline is not None:
-        pipeline.put_text("SELECT set_config('labwire.tenant_id', %s, true)", str(tenant_id))
-    else:
-        session.execute(_SWITCH, {"tenant_id": str(tenant_id)})
+    session.execute(_SWITCH, {"tenant_id": str(tenant_id)})
+
+
+def switch_pipeline(pipeline: Pipeline, tenant_id: int) -> None:
+    """The same with the next statements of a pipeline."""
+    pipeline.forget()
+    pipeline.put_text("SELECT set_config('labwire.tenant_id', %s, true)", str(tenant_id))
 
 
 @contextmanager

@@ -6,17 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from models.alerts.schemas import ThresholdIn
 from models.alerts.stores import limits
 from models.alerts.stores.raising import raise_alerts
 from models.kernel.audit import SYSTEM
-from models.kernel.db import engine
 from models.kernel.errors import InvalidError
 from models.kernel.tenancy import tenant_session
 from tests.alerts.conftest import Clinic
 from tests.factories import make_tenant
+from tests.kernel.statements import noted_statements
 
 pytestmark = pytest.mark.store
 
@@ -96,15 +96,10 @@ def test_limits_of_a_tenant_and_of_a_patient(clinic: Clinic) -> None:
 
 def test_nothing_abnormal_costs_one_query(clinic: Clinic) -> None:
     group = [clinic.seen(f"P{n}", heart_rate=75, temperature=37) for n in range(20)]
-    said: list[str] = []
     with tenant_session(clinic.tenant_id) as session:
-        listen = lambda *given: said.append(given[2])  # noqa: E731
-        event.listen(engine(), "before_cursor_execute", listen)
-        try:
+        with noted_statements() as said:
             raise_alerts(session, clinic.tenant_id, group)
-        finally:
-            event.remove(engine(), "before_cursor_execute", listen)
-        assert len([one for one in said if not one.startswith("PREPARE")]) == 1
+        assert len(said) == 1
         session.execute(text("SET LOCAL enable_seqscan = off"))
         plan = " ".join(
             session.scalars(

@@ -4,16 +4,16 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from deployments.simulators.instrument import SimulatedInstrument
 from models.kernel.clock import utc_now
-from models.kernel.db import engine
 from models.kernel.settings import settings
 from models.kernel.tables import AuditEvent
 from models.kernel.tenancy import tenant_session
 from tests.instruments.helpers import make_lab
 from tests.instruments.world import SETTINGS, World, dump, end_back_off, run_sql, submit
+from tests.kernel.statements import noted_statements
 
 pytestmark = pytest.mark.contract
 
@@ -279,11 +279,6 @@ def test_a_thousand_due_submissions_are_found_by_a_few_statements(world: World) 
     from models.instruments.stores.submissions import Which
     from tasks.instruments.submissions import find_due
 
-    said: list[str] = []
-    listen = lambda *given: said.append(given[2])  # noqa: E731
-    event.listen(engine(), "before_cursor_execute", listen)
-    try:
+    with noted_statements() as said:
         assert len(find_due("", Which()).places) == 1
-    finally:
-        event.remove(engine(), "before_cursor_execute", listen)
     assert len(said) < 10

@@ -4,14 +4,23 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.exc import DataError
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, OperationalError
 
+from models.instruments.tables import Department
 from models.kernel.db import engine
 from models.kernel.pipeline import Pipeline, Prepared, as_json
-from models.kernel.tenancy import GroupLine, group_session, switch_tenant, tenant_session
+from models.kernel.tenancy import (
+    GroupLine,
+    group_pipeline,
+    group_session,
+    switch_pipeline,
+    tenant_pipeline,
+    tenant_session,
+)
 from tests.conftest import Database
 from tests.factories import make_tenant
+from tests.kernel.statements import noted_statements
 
 pytestmark = pytest.mark.store
 ADD = Prepared(
@@ -19,6 +28,7 @@ ADD = Prepared(
 )
 NAMES = Prepared("test_names", "text", "SELECT name FROM department WHERE name >= $1 ORDER BY name")
 DIVIDE = Prepared("test_divide", "bigint", "SELECT 1 / $1")
+CUT = Prepared("test_cut", "int", "SELECT pg_terminate_backend(pg_backend_pid() + $1)")
 
 
 def test_what_is_put_is_carried_out_before_what_is_asked_in_one_round_trip(database: Database) -> None:
@@ -27,13 +37,10 @@ def test_what_is_put_is_carried_out_before_what_is_asked_in_one_round_trip(datab
         pipeline = Pipeline(session)
         pipeline.put(ADD, tenant_id, "b")
         pipeline.ask(NAMES, "")  # both are prepared now
-        said: list[str] = []
-        listen = lambda *given: said.append(given[2])  # noqa: E731
-        event.listen(engine(), "before_cursor_execute", listen)
-        pipeline.put(ADD, tenant_id, "c")
-        pipeline.put(ADD, tenant_id, "a")
-        assert [row.name for row in pipeline.ask(NAMES, "a")] == ["a", "b", "c"]
-        event.remove(engine(), "before_cursor_execute", listen)
+        with noted_statements() as said:
+            pipeline.put(ADD, tenant_id, "c")
+            pipeline.put(ADD, tenant_id, "a")
+            assert [row.name for row in pipeline.ask(NAMES, "a")] == ["a", "b", "c"]
         assert len(said) == 1
         pipeline.put(ADD, tenant_id, "d")
         pipeline.send()
@@ -45,7 +52,7 @@ def test_tenants_that_are_switched_on_the_way_do_not_meet(database: Database) ->
     with group_session() as session:
         pipeline = Pipeline(session)
         for tenant_id in (one, other):
-            switch_tenant(session, tenant_id, pipeline)
+            switch_pipeline(pipeline, tenant_id)
             pipeline.put(ADD, tenant_id, f"of {tenant_id}")
         assert [row.name for row in pipeline.ask(NAMES, "")] == [f"of {other}"]
 
@@ -56,7 +63,7 @@ def test_an_error_takes_everything_back_and_the_connection_serves_on(database: D
         try:
             with line.session() as session:
                 pipeline = Pipeline(session)
-                switch_tenant(session, tenant_id, pipeline)
+                switch_pipeline(pipeline, tenant_id)
                 pipeline.put(ADD, tenant_id, f"by {divisor}")
                 pipeline.ask(DIVIDE, divisor)
         except DataError:
@@ -67,6 +74,75 @@ def test_an_error_takes_everything_back_and_the_connection_serves_on(database: D
     assert engine().pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
     with tenant_session(tenant_id) as session:
         assert session.scalars(text("SELECT name FROM department ORDER BY name")).all() == ["by 1", "by 2"]
+
+
+def test_what_waits_is_sent_and_what_its_session_holds_is_written_at_the_end(database: Database) -> None:
+    tenant_id = make_tenant("one")
+    with tenant_pipeline(tenant_id) as pipeline:
+        pipeline.send()
+        pipeline.session.add(Department(tenant_id=tenant_id, name="b", email="x@lab.example"))
+        pipeline.put(ADD, tenant_id, "a")
+    with tenant_session(tenant_id) as session:
+        assert session.scalars(text("SELECT name FROM department ORDER BY name")).all() == ["a", "b"]
+
+
+def test_what_a_session_holds_is_written_for_the_tenant_it_was_added_for(database: Database) -> None:
+    one, other = make_tenant("one"), make_tenant("other")
+    with group_pipeline() as pipeline:
+        for tenant_id in (one, other):
+            switch_pipeline(pipeline, tenant_id)
+            pipeline.send()
+            pipeline.session.add(Department(tenant_id=tenant_id, name=f"of {tenant_id}", email="x@lab.example"))
+    for tenant_id in (one, other):
+        with tenant_session(tenant_id) as session:
+            assert session.scalars(text("SELECT name FROM department")).all() == [f"of {tenant_id}"]
+
+
+def test_an_error_outside_of_the_database_takes_everything_back_too(database: Database) -> None:
+    tenant_id = make_tenant("one")
+
+    def fail() -> None:
+        with tenant_pipeline(tenant_id) as pipeline:
+            pipeline.put(ADD, tenant_id, "a")
+            pipeline.send()
+            pipeline.session.add(Department(tenant_id=tenant_id, name="b", email="x@lab.example"))
+            pipeline.session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with tenant_session(tenant_id) as session:
+        assert session.scalar(text("SELECT count(*) FROM department")) == 0
+    assert engine().pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
+
+
+def test_errors_are_told_without_the_values(database: Database) -> None:
+    tenant_id = make_tenant("one")
+
+    def fail() -> None:
+        with tenant_pipeline(tenant_id) as pipeline:
+            pipeline.put(ADD, tenant_id, "Doe^Jo")
+            pipeline.ask(DIVIDE, 0)
+
+    with pytest.raises(DataError) as told:
+        fail()
+    assert "division by zero" in str(told.value)
+    assert "Doe^Jo" not in str(told.value)
+    assert told.value.connection_invalidated is False
+
+
+def test_a_connection_that_is_cut_is_told_so_and_not_used_again(database: Database) -> None:
+    def cut() -> None:
+        with group_pipeline() as pipeline:
+            pipeline.ask(CUT, 0)
+            pipeline.ask(NAMES, "")
+
+    with pytest.raises(OperationalError) as told:
+        cut()
+    assert told.value.connection_invalidated is True
+    assert engine().pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
+    with group_pipeline() as pipeline:
+        assert pipeline.ask(DIVIDE, 1)[0][0] == 1
 
 
 def test_rows_travel_exactly(database: Database) -> None:

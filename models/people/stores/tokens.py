@@ -14,7 +14,7 @@ from models.kernel.clock import utc_now
 from models.kernel.errors import InvalidError, NotFoundError
 from models.kernel.pipeline import Pipeline, Prepared
 from models.kernel.secrets import new_token, token_hash
-from models.kernel.tenancy import switch_tenant
+from models.kernel.tenancy import switch_pipeline
 from models.people.roles import SCOPES
 from models.people.rules import refuse_unknown
 from models.people.schemas import TokenIn
@@ -69,20 +69,19 @@ WHOSE = Prepared(
 """Asked with every request of a program: prepared, so that it costs two round trips."""
 
 
-def find_token(session: Session, token: str) -> Known | None:
+def find_token(pipeline: Pipeline, token: str) -> Known | None:
     """Whom a token speaks for, if it still may; notes its use (a transaction without a tenant)."""
-    pipeline = Pipeline(session)
     place = _place(pipeline, token_hash(token))
     if place is None:
         return None
     tenant_id, token_id = place
-    switch_tenant(session, tenant_id, pipeline)
+    switch_pipeline(pipeline, tenant_id)
     rows = pipeline.ask(WHOSE, tenant_id, token_id)
     if not rows:
         return None
     row = rows[0]
     if row.last_used_at is None or (utc_now() - row.last_used_at).total_seconds() > USED_EVERY_SECONDS:
-        _note_use(session, tenant_id, token_id)
+        _note_use(pipeline.session, tenant_id, token_id)
     is_person = row.user_id is not None
     return Known(
         tenant_id=tenant_id,
