@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ STUDY_KEYWORDS = (
 )  # fmt: skip
 SERIES_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "SeriesDescription")
 
+_strict = threading.Lock()
+"""pydicom makes its reading strict for all threads, and of two at once the second leaves it so."""
 KINDS = {
     uid.RLELossless: "image/dicom-rle",
     uid.JPEG2000Lossless: "image/jp2",
@@ -122,7 +125,8 @@ def _described(dataset: pydicom.FileDataset) -> dict[str, Any]:
         if not element.tag.is_private and element.keyword != "PixelData":
             copy.add(element)
     copy.AvailableTransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    return copy.to_json_dict(suppress_invalid_tags=True)
+    with _strict:
+        return copy.to_json_dict(suppress_invalid_tags=True)
 
 
 def _json(content: list[dict[str, Any]]) -> Response:

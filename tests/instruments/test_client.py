@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,6 +71,9 @@ async def test_the_same_key_again_is_the_same_entry(client: HttpInstrument, simu
         await client.queue(request(sampleId="SAMP-999"))
 
 
+SLOW = ("timeout_before_accepting", "timeout_after_accepting", "slow_body")
+
+
 @pytest.mark.parametrize(
     ("fault", "value", "of_post", "of_get"),
     [
@@ -94,10 +98,12 @@ async def test_every_fault_has_its_class(
     of_post: type[LabwireError],
     of_get: type[LabwireError] | None,
 ) -> None:
-    address = Address("instrument 12", simulator.url, "X-API-Key", [simulator.api_key], 0.2)
-    async with HttpInstrument(address) as client:
+    seconds = 0.2 if fault in SLOW else 10
+    address = Address("instrument 12", simulator.url, "X-API-Key", [simulator.api_key], seconds)
+    async with HttpInstrument(replace(address, timeout_seconds=10)) as client:
         queued = await client.queue(request("first"))
-        simulator.faults.set(fault, value)
+    simulator.faults.set(fault, value)
+    async with HttpInstrument(address) as client:
         with pytest.raises(of_post) as refused:
             await client.queue(request())
         assert type(refused.value) is of_post
