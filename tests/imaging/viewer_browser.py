@@ -1,8 +1,6 @@
 """Chromium that can draw with WebGL, our OHIF at a real address, and what it takes to judge what they show."""
 
 import io
-import os
-import shutil
 import socket
 import threading
 import time
@@ -12,40 +10,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from api.imaging.ohif_files import is_ohif_here
+from tests.chromium import lacking, launched
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 DRAWING = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 """WebGL without a graphics card."""
 SETTLE_SECONDS = 60
 
 
-def need_viewer() -> str:
-    """The path of Chromium; skips where it or OHIF is missing, or fails where LABWIRE_REQUIRE_BROWSER is 1."""
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    reason = "" if path else f"there is no {', '.join(NAMES)} on PATH"
-    if path and not is_ohif_here():
-        reason = "OHIF was not fetched: `labwire viewer fetch` does it"
-    if reason and os.environ.get("LABWIRE_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    if reason or path is None:
-        pytest.skip(reason)
-    return path
+def need_viewer() -> None:
+    """Skip the test where OHIF is missing, or fail it where LABWIRE_REQUIRE_BROWSER is 1."""
+    if not is_ohif_here():
+        lacking("OHIF was not fetched: `labwire viewer fetch` does it")
 
 
 @contextmanager
 def drawing_chromium() -> Iterator[Browser]:
     """One browser for a module: Playwright keeps an event loop, beside which no other test could start one."""
-    path = need_viewer()
+    need_viewer()
     with sync_playwright() as playwright:
-        arguments = [*DRAWING, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = launched(playwright, *DRAWING)
         yield browser
         browser.close()
 
