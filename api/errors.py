@@ -3,6 +3,7 @@
 Answers name fields and ids, never values, and never a stack trace.
 """
 
+import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -16,8 +17,10 @@ from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from api.metrics import route_template
 from api.render import error_page, sign_in_page, wants_page
 from models.kernel.errors import (
+    AwayError,
     ConflictError,
     DamagedError,
     ForbiddenError,
@@ -35,6 +38,7 @@ from models.kernel.errors import (
     UnreadableError,
 )
 
+log = logging.getLogger(__name__)
 STATUS: tuple[tuple[type[LabwireError], int], ...] = (
     (UnauthenticatedError, 401),
     (ForbiddenError, 403),
@@ -50,6 +54,7 @@ STATUS: tuple[tuple[type[LabwireError], int], ...] = (
     (DamagedError, 500),
     (UnknownOutcomeError, 502),
     (RetryableError, 503),
+    (AwayError, 503),
 )
 EVERYWHERE = (400, 413, 422, 500, 503)
 DATABASE_RETRY_SECONDS = 2
@@ -140,6 +145,8 @@ def on_labwire_error(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status == 500 and not isinstance(error, DamagedError):
         raise error
+    if isinstance(error, AwayError):
+        log.error("%s %s: %s", request.method, route_template(request.scope), error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else dict(getattr(error, "headers", {}))
     seconds = getattr(error, "retry_after_seconds", None)
     if status in (429, 503):

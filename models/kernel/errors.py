@@ -12,6 +12,12 @@ class ConfigError(LabwireError):
     """The installation is set up wrongly; a person must change a setting before anything else helps."""
 
 
+class AwayError(ConfigError):
+    """A part of the installation is away: once a person has seen to it, the same call succeeds (503)."""
+
+    retry_after_seconds = 60.0
+
+
 class RetryableError(LabwireError):
     """Failed for now: the same call may succeed later. The only class that is ever retried.
 

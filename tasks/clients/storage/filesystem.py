@@ -149,7 +149,7 @@ class FilesystemStorage:
             return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _refuse_unmounted(self) -> None:
-        """ConfigError where not even the tenant's folder is there, though the root was set up: all would seem lost."""
+        """AwayError where not even the tenant's folder is there, though the root was set up: all would seem lost."""
         if self._mount is not None and not self.root.is_dir():
             self._mount.refuse_unmounted()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from models.kernel.errors import ConfigError
+from models.kernel.errors import AwayError
 from tasks.clients.storage import folders
 
 MARK = ".labwire-images"
@@ -33,7 +33,7 @@ class Mount:
             self._write_down()
 
     def begin(self) -> None:
-        """Before a tenant's folder is made: the root with its mark. ConfigError where it had one and has none now."""
+        """Before a tenant's folder is made: the root with its mark. AwayError where it had one and has none now."""
         self.refuse_unmounted()
         with folders.translated():
             folders.make_root(self.media)
@@ -42,9 +42,9 @@ class Mount:
             self._write_down()
 
     def refuse_unmounted(self) -> None:
-        """ConfigError where the folder had a mark and has none now."""
+        """AwayError where the folder had a mark and has none now."""
         if self._was_marked() and not self._has_mark():
-            raise ConfigError(f"LABWIRE_MEDIA_ROOT lacks {MARK}, which it had: its file system is not mounted")
+            raise AwayError(f"LABWIRE_MEDIA_ROOT lacks {MARK}, which it had: its file system is not mounted")
 
     def _has_mark(self) -> bool:
         return (self.media / MARK).exists()
