@@ -13,7 +13,7 @@ help: ## what can be made
 
 setup: $(STAMP) ## virtual environment with the locked dependencies (first time: downloads 330 MB, 1 GB on disk)
 
-$(STAMP): uv.lock pyproject.toml .ci/setup api/imaging/ohif_files.py
+$(STAMP): uv.lock pyproject.toml .ci/setup .ci/find-python api/imaging/ohif_files.py
 	@.ci/setup
 	@touch $@
 

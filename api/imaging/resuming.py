@@ -99,7 +99,9 @@ class Resuming:
     def _work(self) -> Iterator[Pipeline]:
         """A transaction of the caller's tenant."""
         with tenant_work(self._caller) as session:
-            yield Pipeline(session)
+            pipeline = Pipeline(session)
+            yield pipeline
+            pipeline.finish()
 
     def retry(self) -> UploadAnswer:
         """Take in again what is held; called in a thread. What was stored meanwhile is told so."""

@@ -4,6 +4,7 @@ For what is done many times a second: a statement costs a round trip, and its pl
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,16 @@ import psycopg2
 from psycopg2.extras import NamedTupleCursor
 from pydantic_core import to_json
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement with `$1`, `$2` ... of the given types; its name is unique among all. No percent sign in it."""
+    """A statement with `$1`, `$2` ... of the given types; its name is unique among all. No percent sign in it.
+
+    The columns it returns are named, each otherwise, and as Python names things.
+    """
 
     name: str
     types: str
@@ -37,18 +41,22 @@ class Pipeline:
 
     def __init__(self, within: Session | Connection) -> None:
         """In the running transaction of a session, or of a connection."""
-        self._session = within if isinstance(within, Session) else None
+        self._given = within if isinstance(within, Session) else None
+        self._made: Session | None = None
         self._connection = within.connection() if isinstance(within, Session) else within
+        self._transaction = self._connection.get_transaction()
         self._prepared: set[str] = self._connection.info.setdefault("prepared", set())
         self._texts: list[str] = []
         self._values: list[Any] = []
 
     @property
     def session(self) -> Session:
-        """For other statements of the same transaction: `send` first."""
-        if self._session is None:
-            self._session = Session(self._connection, expire_on_commit=False)
-        return self._session
+        """For other statements of the same transaction: `send` first. One is made for whoever asks first."""
+        if self._given is not None:
+            return self._given
+        if self._made is None:
+            self._made = Session(self._connection, expire_on_commit=False)
+        return self._made
 
     def put(self, statement: Prepared, *values: Any) -> None:
         """Have it carried out in its turn; what it returns is not seen."""
@@ -72,17 +80,18 @@ class Pipeline:
         if self._texts:
             self._send()
 
-    def forget(self) -> None:
+    def write_out(self) -> None:
         """Write out and let go of what the session holds; nothing where nobody used one."""
-        if self._session is not None:
-            self._session.flush()
-            self._session.expunge_all()
+        session = self._given or self._made
+        if session is not None:
+            session.flush()
+            session.expunge_all()
 
     def finish(self) -> None:
-        """Send and write out all that waits, at the end of a connection's transaction."""
+        """Send and write out all that waits, at the end of the transaction: whoever began it commits it."""
         self.send()
-        if self._session is not None:
-            self._session.commit()  # of what is the connection's it commits nothing
+        if self._made is not None:
+            self._made.commit()  # it joined a transaction, and so commits nothing
 
     def _send(self) -> Sequence[Any]:
         texts, values = self._texts, tuple(self._values)
@@ -90,26 +99,32 @@ class Pipeline:
         return self._carry_out("; ".join(texts), values)
 
     def _carry_out(self, statement: str, values: tuple[Any, ...] | None = None) -> Sequence[Any]:
+        if self._transaction is None or not self._transaction.is_active:  # the driver would begin one of its own
+            raise InvalidRequestError("the pipeline's transaction has ended")
         driver: Any = self._connection.connection.dbapi_connection
-        cursor = driver.cursor(cursor_factory=NamedTupleCursor)
         try:
-            cursor.execute(statement, values)
-            return cursor.fetchall() if cursor.description else ()
+            with driver.cursor(cursor_factory=NamedTupleCursor) as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall() if cursor.description else ()
         except psycopg2.Error as error:
-            raise self._error(error, statement, cursor) from error
-        finally:
-            cursor.close()
+            if self._connection.dialect.is_disconnect(error, driver, None):
+                self._let_it_be_met()
+            raise self._translated(error, statement) from error
 
-    def _error(self, error: psycopg2.Error, statement: str, cursor: Any) -> BaseException:
-        """As SQLAlchemy tells it, without the values; a connection that was cut is not used again."""
-        dialect = self._connection.dialect
-        is_cut = dialect.is_disconnect(error, self._connection.connection.dbapi_connection, cursor)
-        if is_cut:
-            self._connection.invalidate(error)
+    def _let_it_be_met(self) -> None:
+        """SQLAlchemy itself meets the cut: it then makes this and every other connection anew before it is used."""
+        with suppress(DBAPIError):
+            self._connection.exec_driver_sql("SELECT 1")
+
+    def _translated(self, error: psycopg2.Error, statement: str) -> BaseException:
+        """As SQLAlchemy tells it, without the values."""
         told: BaseException = DBAPIError.instance(
-            *(statement, None, error, psycopg2.Error),
+            statement=statement,
+            params=None,
+            orig=error,
+            dbapi_base_err=psycopg2.Error,
             hide_parameters=True,
-            connection_invalidated=is_cut,
-            dialect=dialect,
+            connection_invalidated=self._connection.invalidated,
+            dialect=self._connection.dialect,
         )
         return told

@@ -66,7 +66,7 @@ def group_session() -> Iterator[Session]:
 
 @contextmanager
 def group_pipeline() -> Iterator[Pipeline]:
-    """The same for statements that travel together: call `switch_pipeline` before each tenant's."""
+    """A transaction over several tenants of statements that travel together: `switch_pipeline` before each tenant's."""
     with engine().connect() as connection, connection.begin():
         pipeline = Pipeline(connection)
         yield pipeline
@@ -109,8 +109,8 @@ def switch_tenant(session: Session, tenant_id: int) -> None:
 
 
 def switch_pipeline(pipeline: Pipeline, tenant_id: int) -> None:
-    """The same with the next statements of a pipeline."""
-    pipeline.forget()
+    """The same with the next statements of a pipeline; `send` before its session is used for the tenant."""
+    pipeline.write_out()
     pipeline.put_text("SELECT set_config('labwire.tenant_id', %s, true)", str(tenant_id))
 
 

@@ -1,13 +1,16 @@
 """Statements that travel together: in their order, in one transaction, each tenant's for itself."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import psycopg2
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, InvalidRequestError, OperationalError
 
 from models.instruments.tables import Department
+from models.kernel import db
 from models.kernel.db import engine
 from models.kernel.pipeline import Pipeline, Prepared, as_json
 from models.kernel.tenancy import (
@@ -28,6 +31,7 @@ ADD = Prepared(
 )
 NAMES = Prepared("test_names", "text", "SELECT name FROM department WHERE name >= $1 ORDER BY name")
 DIVIDE = Prepared("test_divide", "bigint", "SELECT 1 / $1")
+PID = Prepared("test_pid", "int", "SELECT pg_backend_pid() + $1 AS pid")
 CUT = Prepared("test_cut", "int", "SELECT pg_terminate_backend(pg_backend_pid() + $1)")
 
 
@@ -143,6 +147,67 @@ def test_a_connection_that_is_cut_is_told_so_and_not_used_again(database: Databa
     assert engine().pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
     with group_pipeline() as pipeline:
         assert pipeline.ask(DIVIDE, 1)[0][0] == 1
+
+
+def test_after_a_cut_no_other_connection_fails_either(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "RESTED_SECONDS", 60.0)  # none is asked whether it works
+
+    def use_four() -> list[int]:
+        with ExitStack() as held:
+            pipelines = [held.enter_context(group_pipeline()) for _ in range(4)]
+            return [pipeline.ask(PID, 0)[0].pid for pipeline in pipelines]
+
+    before = use_four()
+    with psycopg2.connect(database.superuser_url) as cutting, cutting.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", [before])
+    cutting.close()
+    with pytest.raises(OperationalError), group_pipeline() as pipeline:
+        pipeline.ask(PID, 0)
+    assert set(use_four()).isdisjoint(before)
+
+
+def test_a_connection_that_was_closed_is_told_so_too(database: Database) -> None:
+    def use_closed() -> None:
+        with engine().connect() as connection, connection.begin():
+            pipeline = Pipeline(connection)
+            connection.connection.dbapi_connection.close()  # type: ignore[union-attr] # it is there
+            pipeline.ask(PID, 0)
+
+    with pytest.raises(InterfaceError) as told:
+        use_closed()
+    assert told.value.connection_invalidated is True
+    assert engine().pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
+
+
+def test_nothing_is_sent_once_the_transaction_has_ended(database: Database) -> None:
+    tenant_id = make_tenant("one")
+
+    def roll_back_on_the_way() -> None:
+        with tenant_pipeline(tenant_id) as pipeline:
+            pipeline.send()
+            pipeline.session.execute(text("SELECT 1"))
+            pipeline.session.rollback()
+            pipeline.put(ADD, tenant_id, "lost")
+
+    with pytest.raises(InvalidRequestError, match="has ended"):
+        roll_back_on_the_way()
+
+
+def test_a_session_that_was_given_is_not_committed_by_its_pipeline(database: Database) -> None:
+    tenant_id = make_tenant("one")
+
+    def finish_and_fail() -> None:
+        with tenant_session(tenant_id) as session:
+            pipeline = Pipeline(session)
+            pipeline.put(ADD, tenant_id, "a")
+            pipeline.finish()
+            assert session.scalar(text("SELECT count(*) FROM department")) == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        finish_and_fail()
+    with tenant_session(tenant_id) as session:
+        assert session.scalar(text("SELECT count(*) FROM department")) == 0
 
 
 def test_rows_travel_exactly(database: Database) -> None:

@@ -25,7 +25,7 @@ class Asking:
     radiology_order_id: int | None
 
 
-def order_of(session: Session, tenant_id: int, asking: Asking, known: Row[Any]) -> RadiologyOrder | None:
+def order_of(session: Session, tenant_id: int, asking: Asking, known: Any) -> RadiologyOrder | None:
     """The order to be given to the image's study, locked; None where the study has one already, or there is none.
 
     NotLetInError where the file's patient is not the study's or the order's, or the study is another order's.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.imaging.ports import Instance
@@ -186,7 +186,7 @@ def _put_all(writing: Writing, image_id: int, new: NewImage) -> None:
             )
 
 
-def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
+def _again(writing: Writing, new: NewImage, known: Any) -> Taken:
     """What is stored already: the same bytes are as good as stored now, others are refused.
 
     Whose it is is asked as of a new one: its study goes to the order that is named, or found, if it has none yet.
@@ -206,7 +206,7 @@ def _again(writing: Writing, new: NewImage, known: Row[Any]) -> Taken:
     return taken
 
 
-def _order_of(writing: Writing, new: NewImage, known: Row[Any]) -> RadiologyOrder | None:
+def _order_of(writing: Writing, new: NewImage, known: Any) -> RadiologyOrder | None:
     """The order that the image's study is to be given to, locked; NotLetInError where it may not be."""
     session, tenant_id = writing.session, writing.tenant_id
     order = order_of(session, tenant_id, Asking(new.found, new.radiology_order_id), known)
