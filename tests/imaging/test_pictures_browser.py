@@ -123,6 +123,7 @@ def test_photographs_are_upright_and_in_their_colours_in_the_light_viewer(
     page.goto(f"/radiology/view/{uid}")
     expect(page.locator("#note-image")).to_contain_text("of 3")
     page.keyboard.press("Home")
+    expect(page.locator("[data-shown$='/1']")).to_be_visible()  # it opened in the middle
     assert gone_through(page, page.locator("#canvas"), lambda: page.keyboard.press("ArrowDown")) == WANTED
 
 
