@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.sorting import ArtifactSort
 from sqlalchemy import select, update
 
 from deployments.simulators.mailbox import Mailbox
@@ -41,7 +42,7 @@ async def runs_named(beginning: str) -> list[str]:
 async def table(key: str) -> dict[str, int]:
     """The newest table of that flow."""
     async with get_client() as client:
-        found = [one for one in await client.read_artifacts() if one.key == key]
+        found = [one for one in await client.read_artifacts(sort=ArtifactSort.CREATED_DESC) if one.key == key]
     newest = max(found, key=lambda one: str(one.created))
     return {row["what"]: row["number"] for row in json.loads(str(newest.data))}
 
