@@ -22,9 +22,7 @@ ROWS = ("assignment", "result", "held_result", "instrument_message", "audit_even
 async def artifacts() -> dict[str, list[dict[str, object]]]:
     """The tables on the pages of all runs, by key; later ones over earlier ones. Prefect gives 200, here the newest."""
     async with get_client() as client:
-        found = await client.read_artifacts(
-            sort=ArtifactSort.CREATED_DESC
-        )
+        found = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
     return {one.key or "": json.loads(str(one.data)) for one in sorted(found, key=lambda one: str(one.created))}
 
 
