@@ -91,8 +91,8 @@ async def test_the_pause_before_a_restart_grows(tmp_path: Path, monkeypatch: pyt
     await supervisor.start()
     await asyncio.sleep(2)
     await supervisor.stop()
-    assert len(starts) == 3
-    assert starts[2] - starts[1] > starts[1] - starts[0] + 0.2
+    assert len(starts) == 3  # the third pause is longer than the test
+    assert starts[2] - starts[1] >= 0.5  # the second one, and what the part itself took: a busy machine only adds
     assert supervisor.states["weak"].restarts == 3
 
 
