@@ -51,7 +51,7 @@ class ParserProcess:
         self.files += 1
         deadline = time.monotonic() + self._seconds
         try:
-            self._connection.settimeout(self._seconds)
+            wire.wait_at_most(self._connection, self._seconds)
             wire.send(self._connection, [name, arguments])
         except TimeoutError:
             raise HeldError("parser_time", f"reading it took longer than {self._seconds:g} s") from None

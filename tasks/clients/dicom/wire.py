@@ -71,4 +71,11 @@ def _wait(connection: socket.socket, deadline: float | None) -> None:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        connection.settimeout(left)
+        wait_at_most(connection, left)
+
+
+def wait_at_most(connection: socket.socket, seconds: float) -> None:
+    """Each of its next calls. Saying so is a call itself: what was said before stays if it is a hundredth longer."""
+    said = connection.gettimeout()
+    if said is None or not seconds <= said <= 1.01 * seconds:
+        connection.settimeout(seconds)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,11 +49,11 @@ class FilesystemStorage:
         It becomes read-only, for it is the same file from then on where a link could be made.
         """
         *path, name = parts_of(key)
-        checked_source(source, size)
+        mine = _Source(source, checked_source(source, size), sha256)
         with folders.translated():
             for attempt in range(ATTEMPTS):
                 try:
-                    return self._put(tuple(path), name, source, sha256)
+                    return self._put(tuple(path), name, mine)
                 except FileNotFoundError:  # `remove` took a folder away that had become empty
                     if attempt + 1 == ATTEMPTS:
                         raise
@@ -125,13 +126,13 @@ class FilesystemStorage:
             raise MissingObjectError("no image lies under this key")
         return file
 
-    def _put(self, path: tuple[str, ...], name: str, source: Path, sha256: str) -> bool:
+    def _put(self, path: tuple[str, ...], name: str, source: "_Source") -> bool:
         held: Held = []
         try:
             held.append(self._opened_root())
             for part in path:
                 held.append(folders.open_or_make(part, held[-1]))
-            is_new = _linked(source, name, held[-1], sha256)
+            is_new = _linked(source, name, held[-1])
             # Also where it lay there already: who put it may not have come to this yet, and we say that it is kept.
             self._sync(path, held)
         finally:
@@ -168,39 +169,45 @@ class FilesystemStorage:
             self._durable.difference_update(path[:depth] for depth in range(1, len(path) + 1))
 
 
-def _linked(source: Path, name: str, folder: int, sha256: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The file to be kept, and what was found of it."""
+
+    path: Path
+    found: os.stat_result
+    sha256: str
+
+
+def _linked(source: _Source, name: str, folder: int) -> bool:
     """Give the content of `source` its name; False where the same bytes have it, KeyTakenError where others do."""
     try:
         _take_over(source, name, folder)
     except FileExistsError:
-        return _same(name, folder, sha256)
+        return _same(name, folder, source.sha256)
     except OSError as failed:
         if failed.errno not in NOT_LINKABLE:
             raise
         if _is_taken(name, folder):  # told before gigabytes are copied
-            return _same(name, folder, sha256)
-        return _copy_in(source, name, folder, sha256)
+            return _same(name, folder, source.sha256)
+        return _copy_in(source, name, folder)
     return True
 
 
-def _take_over(source: Path, name: str, folder: int) -> None:
-    found = os.stat(source, follow_symlinks=False)
-    if not modes.S_ISREG(found.st_mode):
-        raise InvalidError("the file to be kept is not a file", field="source")
-    if found.st_uid != os.geteuid():  # its owner could write to it for ever
+def _take_over(source: _Source, name: str, folder: int) -> None:
+    if source.found.st_uid != os.geteuid():  # its owner could write to it for ever
         raise PermissionError(errno.EPERM, "another's file")
-    if modes.S_IMODE(found.st_mode) != 0o400:
-        os.chmod(source, 0o400)
-    os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+    if modes.S_IMODE(source.found.st_mode) != 0o400:
+        os.chmod(source.path, 0o400)
+    os.link(source.path, name, dst_dir_fd=folder, follow_symlinks=False)
 
 
-def _copy_in(source: Path, name: str, folder: int, sha256: str) -> bool:
+def _copy_in(source: _Source, name: str, folder: int) -> bool:
     """Copy, sync, then name it: the copy is hidden until it is complete."""
     hidden = tree.hidden_name(uuid4().hex)
     target = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400, dir_fd=folder)
     try:
         try:
-            if copied_and_hashed(source, target) != sha256:
+            if copied_and_hashed(source.path, target) != source.sha256:
                 raise InvalidError("the file to be kept is not what its checksum says", field="sha256")
             os.fsync(target)
         finally:
@@ -208,7 +215,7 @@ def _copy_in(source: Path, name: str, folder: int, sha256: str) -> bool:
         try:
             os.link(hidden, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            return _same(name, folder, sha256)
+            return _same(name, folder, source.sha256)
         return True
     finally:
         with suppress(OSError):  # what stays is swept

@@ -1,6 +1,8 @@
 """Keys and tenants' names as both backends let them through: a key never leads out of its root or prefix."""
 
+import os
 import re
+import stat as modes
 from pathlib import Path
 
 from models.kernel.errors import ConfigError, InvalidError
@@ -54,15 +56,18 @@ def checked_range(start: int, length: int | None) -> None:
         raise InvalidError("start and length are not negative", field="range")
 
 
-def checked_source(source: Path, size: int) -> None:
-    """InvalidError where the file to be kept is not there or is not as long as was said."""
+def checked_source(source: Path, size: int) -> os.stat_result:
+    """What the file to be kept is; InvalidError where it is not there, no file, or not as long as was said."""
     with translated():
         try:
-            found = source.stat().st_size
+            found = source.lstat()
         except FileNotFoundError:
             raise InvalidError("the file to be kept is not there", field="source") from None
-    if found != size:
+    if not modes.S_ISREG(found.st_mode):
+        raise InvalidError("the file to be kept is not a file", field="source")
+    if found.st_size != size:
         raise InvalidError("the file to be kept is not as long as was said", field="size")
+    return found
 
 
 def _is_plain(part: str) -> bool:

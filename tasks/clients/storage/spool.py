@@ -17,7 +17,7 @@ from models.kernel.errors import ConfigError, RetryableError
 from models.kernel.settings import settings
 from tasks.clients.storage import folders
 from tasks.clients.storage.mounting import Mount
-from tasks.clients.storage.syncing import begin_sync
+from tasks.clients.storage.syncing import begin_sync_of_open
 
 FOLDER = ".uploads"
 TEMPORARY = "tmp-"
@@ -57,9 +57,8 @@ class Spool:
 
         One that a failed transaction had put into storage is copied first: what lies there may be an image by now.
         """
-        self._make()
         with ExitStack() as held:
-            growing = held.enter_context(_alone(self.of_upload(upload_id)))
+            growing = held.enter_context(self._alone(self.of_upload(upload_id)))
             if not growing.is_ours():
                 growing = held.enter_context(self._copied(growing, upload_id))
             yield growing
@@ -99,7 +98,7 @@ class Spool:
     @contextmanager
     def _copied(self, linked: "Growing", upload_id: int) -> Iterator["Growing"]:
         """A copy that takes the file's name, locked before it has it. After a kill one of the two is there, whole."""
-        with _alone(self._root / f"{TEMPORARY}copy-{int(upload_id)}") as copy:
+        with self._alone(self._root / f"{TEMPORARY}copy-{int(upload_id)}") as copy:
             # The lock on what cannot be written to is shared: another may have put a copy there before ours was locked.
             if not linked.has_its_name():
                 copy.path.unlink(missing_ok=True)
@@ -112,6 +111,22 @@ class Spool:
             self.sync()
             yield copy
 
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator["Growing"]:
+        """The file with its lock, made where it is not there; BusyError where another has that."""
+        with disk_errors():
+            try:
+                growing = _opened(path)
+            except FileNotFoundError:
+                self._make()
+                growing = _opened(path)
+        try:
+            if not growing.is_alone():
+                raise BusyError(BUSY, retry_after_seconds=1)
+            yield growing
+        finally:
+            growing.close()
+
     def _make(self) -> None:
         if self._root.is_dir():
             return
@@ -122,11 +137,13 @@ class Spool:
 
 
 class Growing:
-    """An upload's file in the hands of its one writer."""
+    """An upload's file in the hands of its one writer. `size` is that of what it has so far, in bytes."""
 
     def __init__(self, path: Path, descriptor: int, *, is_writable: bool) -> None:
         self.path, self._descriptor, self._is_writable = path, descriptor, is_writable
         self._syncing: Future[None] | None = None
+        self.size = 0
+        self._is_ours = False
 
     def is_alone(self) -> bool:
         """Whether the lock is ours; False too where the file was taken in and is gone meanwhile.
@@ -141,43 +158,40 @@ class Growing:
 
     def has_its_name(self) -> bool:
         """Whether it is what lies at its path."""
+        found = self._look()
         try:
-            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+            return os.path.samestat(found, self.path.stat())
         except FileNotFoundError:
             return False
 
     def is_ours(self) -> bool:
-        """Whether nothing else names the file, as an object of the storage does from its put on."""
-        found = os.fstat(self._descriptor)
-        return self._is_writable and found.st_nlink <= 1 and bool(found.st_mode & modes.S_IWUSR)
+        """Whether nothing else named the file when we got it, as an object of the storage does from its put on."""
+        return self._is_ours
 
     def take_over(self, other: "Growing") -> None:
         """Become what the other is, durably, and take its name."""
         with disk_errors():
             os.ftruncate(self._descriptor, 0)
+            self.size = 0
             while piece := os.pread(other._descriptor, PIECE_BYTES, self.size):
                 self.write(piece, self.size)
             os.fsync(self._descriptor)
             os.rename(self.path, other.path)
         self.path = other.path
 
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
-        return os.fstat(self._descriptor).st_size
-
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, which lies at most at the end."""
         self._refuse_linked()
-        view, self._syncing = memoryview(data), None
+        view = memoryview(data)
         with disk_errors():
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
+                self.size = max(self.size, offset)
 
     def begin_sync(self) -> None:
         """Begin to make what was written durable: `sync` waits for that alone, where nothing is written any more."""
-        self._syncing = begin_sync(self._descriptor)
+        self._syncing = begin_sync_of_open(self._descriptor)
 
     def sync(self) -> None:
         """Make what was written durable."""
@@ -191,31 +205,33 @@ class Growing:
     def empty(self) -> None:
         """Begin again."""
         self._refuse_linked()
-        self._syncing = None
         with disk_errors():
             os.ftruncate(self._descriptor, 0)
+        self.size = 0
 
     def close(self) -> None:
         """Give the lock back."""
+        self._settle()
         os.close(self._descriptor)
+
+    def _look(self) -> os.stat_result:
+        found = os.fstat(self._descriptor)
+        self.size = found.st_size
+        self._is_ours = self._is_writable and found.st_nlink <= 1 and bool(found.st_mode & modes.S_IWUSR)
+        return found
 
     def _refuse_linked(self) -> None:
         """It was put into storage since it was opened: whoever opens it next has a copy."""
-        if not self.is_ours():
+        self._settle()
+        self._look()
+        if not self._is_ours:
             raise BusyError(BUSY, retry_after_seconds=1)
 
-
-@contextmanager
-def _alone(path: Path) -> Iterator[Growing]:
-    """The file with its lock, made where it is not there; BusyError where another has that."""
-    with disk_errors():
-        growing = _opened(path)
-    try:
-        if not growing.is_alone():
-            raise BusyError(BUSY, retry_after_seconds=1)
-        yield growing
-    finally:
-        growing.close()
+    def _settle(self) -> None:
+        """What was begun to be made durable is over, well or not: nobody waits for it any more."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            syncing.exception()
 
 
 def _opened(path: Path) -> Growing:
