@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from models.imaging.stores.looking import SeenUpload
 from models.imaging.stores.uploads import reason_of
 from models.imaging.tables import ImageUpload
 
@@ -32,7 +33,7 @@ class UploadAnswer(BaseModel):
     note: str | None
 
     @classmethod
-    def of(cls, row: ImageUpload) -> Self:
+    def of(cls, row: ImageUpload | SeenUpload) -> Self:
         """From its row."""
         fields = {name: getattr(row, name) for name in cls.model_fields if name != "reason"}
         return cls(**fields, reason=reason_of(row))

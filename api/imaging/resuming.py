@@ -25,7 +25,7 @@ from models.imaging.intake import Stored
 from models.imaging.offers import Offer, offer_of
 from models.imaging.rules import NotLetInError
 from models.imaging.stores import uploads
-from models.imaging.tables import ImageUpload
+from models.imaging.stores.looking import SeenUpload, see_upload
 from models.kernel.errors import ConflictError, InvalidError, LabwireError, NotFoundError, UnreadableError
 from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import group_pipeline, tenant_session
@@ -62,7 +62,7 @@ class Resuming:
             self._be(caller)
         self._held = ExitStack()
         self._file: Growing | None = None
-        self._upload: ImageUpload
+        self._upload: SeenUpload
         self._is_refused = False
         self._digest: str | None = None
         self._offset = 0
@@ -165,7 +165,7 @@ class Resuming:
         """Make the file this request's alone, then see what the upload is; one that has ended needs no file."""
         self._file = file = self._held.enter_context(self._entrance.spool.opened(self._upload_id))
         try:
-            self._upload = uploads.read_upload(pipeline, self._caller.tenant_id, self._upload_id)
+            self._upload = see_upload(pipeline, self._caller.tenant_id, self._upload_id)
         except NotFoundError:
             file.path.unlink(missing_ok=True)
             raise

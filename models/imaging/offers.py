@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.imaging.rules import Declared
+from models.imaging.stores.looking import SeenUpload
 from models.imaging.tables import ImageUpload
 
 SYNC = "sync"
@@ -49,7 +50,7 @@ def said_of(offer: Offer) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in (None, "")}
 
 
-def offer_of(upload: ImageUpload, path: Path) -> Offer:
+def offer_of(upload: ImageUpload | SeenUpload, path: Path) -> Offer:
     """A complete upload as it is offered to the intake."""
     said, is_declared = upload.declared, upload.source == SYNC
     uids = {name: getattr(upload, name) if is_declared else said.get(name) for name in UIDS}

@@ -6,26 +6,32 @@ For what is done many times a second: a statement costs a round trip, and its pl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import psycopg2
-from psycopg2.extras import NamedTupleCursor
 from pydantic_core import to_json
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.orm import Session
 
+Row = TypeVar("Row", bound=tuple[Any, ...])
+"""A NamedTuple."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement with `$1`, `$2` ... of the given types; its name is unique among all. No percent sign in it.
-
-    The columns it returns are named, each otherwise, and as Python names things.
-    """
+    """A statement with `$1`, `$2` ... of the given types; its name is unique among all. No percent sign in it."""
 
     name: str
     types: str
     sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Prepared, Generic[Row]):
+    """One that returns rows: `row` has the names of its columns, in their order."""
+
+    row: type[Row]
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:
@@ -48,6 +54,7 @@ class Pipeline:
         self._prepared: set[str] = self._connection.info.setdefault("prepared", set())
         self._texts: list[str] = []
         self._values: list[Any] = []
+        self._described: Sequence[Any] | None = None
 
     @property
     def session(self) -> Session:
@@ -70,10 +77,14 @@ class Pipeline:
         self._texts.append(text)
         self._values += values
 
-    def ask(self, statement: Prepared, *values: Any) -> Sequence[Any]:
-        """Send what waits and this; its rows, as named tuples. SQLAlchemy's errors."""
+    def ask(self, statement: Asked[Row], *values: Any) -> Sequence[Row]:
+        """Send what waits and this; its rows. SQLAlchemy's errors."""
+        is_new, row = statement.name not in self._prepared, statement.row
         self.put(statement, *values)
-        return self._send()
+        rows = [row(*columns) for columns in self._send()]
+        if is_new and self._columns != (names := getattr(row, "_fields", ())):
+            raise AssertionError(f"{statement.name} returns {self._columns}, its row is said to have {names}")
+        return rows
 
     def send(self) -> None:
         """Send what waits."""
@@ -93,18 +104,23 @@ class Pipeline:
         if self._made is not None:
             self._made.commit()  # it joined a transaction, and so commits nothing
 
-    def _send(self) -> Sequence[Any]:
+    def _send(self) -> Sequence[tuple[Any, ...]]:
         texts, values = self._texts, tuple(self._values)
         self._texts, self._values = [], []
         return self._carry_out("; ".join(texts), values)
 
-    def _carry_out(self, statement: str, values: tuple[Any, ...] | None = None) -> Sequence[Any]:
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self._described or ())
+
+    def _carry_out(self, statement: str, values: tuple[Any, ...] | None = None) -> Sequence[tuple[Any, ...]]:
         if self._transaction is None or not self._transaction.is_active:  # the driver would begin one of its own
             raise InvalidRequestError("the pipeline's transaction has ended")
         driver: Any = self._connection.connection.dbapi_connection
         try:
-            with driver.cursor(cursor_factory=NamedTupleCursor) as cursor:
+            with driver.cursor() as cursor:
                 cursor.execute(statement, values)
+                self._described = cursor.description
                 return cursor.fetchall() if cursor.description else ()
         except psycopg2.Error as error:
             if self._connection.dialect.is_disconnect(error, driver, None):

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import psycopg2
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DataError, InterfaceError, InvalidRequestError, Opera
 from models.instruments.tables import Department
 from models.kernel import db
 from models.kernel.db import engine
-from models.kernel.pipeline import Pipeline, Prepared, as_json
+from models.kernel.pipeline import Asked, Pipeline, Prepared, as_json
 from models.kernel.tenancy import (
     GroupLine,
     group_pipeline,
@@ -29,10 +30,26 @@ pytestmark = pytest.mark.store
 ADD = Prepared(
     "test_add", "bigint, text", "INSERT INTO department (tenant_id, name, email) VALUES ($1, $2, 'x@lab.example')"
 )
-NAMES = Prepared("test_names", "text", "SELECT name FROM department WHERE name >= $1 ORDER BY name")
-DIVIDE = Prepared("test_divide", "bigint", "SELECT 1 / $1")
-PID = Prepared("test_pid", "int", "SELECT pg_backend_pid() + $1 AS pid")
-CUT = Prepared("test_cut", "int", "SELECT pg_terminate_backend(pg_backend_pid() + $1)")
+
+
+class Name(NamedTuple):
+    name: str
+
+
+class Number(NamedTuple):
+    number: int
+
+
+class Both(NamedTuple):
+    number: int
+    name: str
+
+
+NAMES = Asked("test_names", "text", "SELECT name FROM department WHERE name >= $1 ORDER BY name", Name)
+DIVIDE = Asked("test_divide", "bigint", "SELECT 1 / $1 AS number", Number)
+PID = Asked("test_pid", "int", "SELECT pg_backend_pid() + $1 AS number", Number)
+CUT = Asked("test_cut", "int", "SELECT pg_terminate_backend(pg_backend_pid() + $1) AS number", Number)
+CROSSED = Asked("test_crossed", "int", "SELECT 'one' AS name, $1 AS number", Both)
 
 
 def test_what_is_put_is_carried_out_before_what_is_asked_in_one_round_trip(database: Database) -> None:
@@ -49,6 +66,11 @@ def test_what_is_put_is_carried_out_before_what_is_asked_in_one_round_trip(datab
         pipeline.put(ADD, tenant_id, "d")
         pipeline.send()
         assert session.scalar(text("SELECT count(*) FROM department")) == 4
+
+
+def test_rows_whose_columns_are_not_in_their_order_are_refused(database: Database) -> None:
+    with group_pipeline() as pipeline, pytest.raises(AssertionError, match="test_crossed"):
+        pipeline.ask(CROSSED, 1)
 
 
 def test_tenants_that_are_switched_on_the_way_do_not_meet(database: Database) -> None:
@@ -146,7 +168,7 @@ def test_a_connection_that_is_cut_is_told_so_and_not_used_again(database: Databa
     assert told.value.connection_invalidated is True
     assert engine().pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
     with group_pipeline() as pipeline:
-        assert pipeline.ask(DIVIDE, 1)[0][0] == 1
+        assert pipeline.ask(DIVIDE, 1) == [Number(1)]
 
 
 def test_after_a_cut_no_other_connection_fails_either(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +177,7 @@ def test_after_a_cut_no_other_connection_fails_either(database: Database, monkey
     def use_four() -> list[int]:
         with ExitStack() as held:
             pipelines = [held.enter_context(group_pipeline()) for _ in range(4)]
-            return [pipeline.ask(PID, 0)[0].pid for pipeline in pipelines]
+            return [pipeline.ask(PID, 0)[0].number for pipeline in pipelines]
 
     before = use_four()
     with psycopg2.connect(database.superuser_url) as cutting, cutting.cursor() as cursor:

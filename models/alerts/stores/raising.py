@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
@@ -22,7 +22,7 @@ from models.alerts.stores.escalation import Way
 from models.alerts.tables import Alert
 from models.kernel.audit import SYSTEM
 from models.kernel.clock import utc_now
-from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.pipeline import Asked, Pipeline
 
 Place = tuple[int, str]
 """A patient and a kind."""
@@ -129,15 +129,26 @@ class Standing:
     open_places: set[Place]
 
 
-STANDING = Prepared(
+class _Stands(NamedTuple):
+    """A threshold; of an open alert `is_on` is None."""
+
+    patient_id: int | None
+    kind: str
+    warning: Decimal | None
+    critical: Decimal | None
+    margin: Decimal | None
+    is_on: bool | None
+
+
+STANDING = Asked(
     "alerts_standing",
     "bigint, bigint[]",
     "SELECT t.patient_id, t.kind, t.warning, t.critical, t.margin, t.is_on FROM alert_threshold t "
     "WHERE t.tenant_id = $1 AND (t.patient_id IS NULL OR t.patient_id = ANY($2)) "
     "UNION ALL SELECT a.patient_id, a.kind, NULL, NULL, NULL, NULL FROM alert a "
     "WHERE a.tenant_id = $1 AND a.patient_id = ANY($2) AND a.closed_at IS NULL",
+    _Stands,
 )
-"""Of open alerts `is_on` is NULL."""
 
 
 def look_at_alerts(pipeline: Pipeline, tenant_id: int, patients: Sequence[int]) -> Standing:
@@ -148,7 +159,8 @@ def look_at_alerts(pipeline: Pipeline, tenant_id: int, patients: Sequence[int]) 
         for row in rows
         if row.is_on is not None
     ]
-    return Standing(_Limits(adjustments), {(row.patient_id, row.kind) for row in rows if row.is_on is None})
+    are_open = {(row.patient_id, row.kind) for row in rows if row.is_on is None and row.patient_id is not None}
+    return Standing(_Limits(adjustments), are_open)
 
 
 def _judge(readings: Sequence[Seen], limits: _Limits) -> dict[Place, list[Judged]]:

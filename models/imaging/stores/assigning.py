@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from models.imaging.ports import Instance
 from models.imaging.rules import NotLetInError, refuse_other_patient
 from models.imaging.stores.orders import get_order, mark_performed
+from models.imaging.stores.writing_statements import Known
 from models.imaging.tables import RadiologyOrder, RadiologyStudy
 from models.kernel.audit import Action, Actor, record
 from models.kernel.errors import ConflictError, NotFoundError
@@ -25,7 +26,7 @@ class Asking:
     radiology_order_id: int | None
 
 
-def order_of(session: Session, tenant_id: int, asking: Asking, known: Any) -> RadiologyOrder | None:
+def order_of(session: Session, tenant_id: int, asking: Asking, known: Known) -> RadiologyOrder | None:
     """The order to be given to the image's study, locked; None where the study has one already, or there is none.
 
     NotLetInError where the file's patient is not the study's or the order's, or the study is another order's.

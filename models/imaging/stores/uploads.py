@@ -14,6 +14,7 @@ from models.imaging.ports import DICOM
 from models.imaging.rules import why
 from models.imaging.schemas import DeclarationIn, DeclaredImage
 from models.imaging.stores.declaring import Declaring
+from models.imaging.stores.looking import SeenUpload
 from models.imaging.stores.orders import get_order
 from models.imaging.stores.pictures import whose
 from models.imaging.tables import ImageUpload, RadiologyOrder
@@ -21,7 +22,6 @@ from models.imaging.uids import derived_uid
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, InvalidError, NotFoundError
-from models.kernel.pipeline import Pipeline, Prepared
 from models.kernel.settings import settings
 from models.people.stores.patients import codes_of
 
@@ -70,22 +70,6 @@ def get_upload(session: Session, tenant_id: int, upload_id: int, *, lock: bool =
     if upload is None:
         raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
     return upload
-
-
-ONE = Prepared(
-    "imaging_upload",
-    "bigint, bigint",
-    f"SELECT {', '.join(column.name for column in ImageUpload.__table__.columns)} FROM image_upload "  # noqa: S608 # names
-    "WHERE tenant_id = $1 AND id = $2",
-)
-
-
-def read_upload(pipeline: Pipeline, tenant_id: int, upload_id: int) -> ImageUpload:
-    """The same for one that only looks, some hundred times a second: what it gives belongs to no session."""
-    rows = pipeline.ask(ONE, tenant_id, upload_id)
-    if not rows:
-        raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
-    return ImageUpload(**rows[0]._asdict())
 
 
 def list_uploads(
@@ -207,7 +191,7 @@ def waiting_since(
     return session.scalars(wanted.order_by(ImageUpload.touched_at, ImageUpload.id).limit(most)).all()
 
 
-def reason_of(upload: ImageUpload) -> str | None:
+def reason_of(upload: ImageUpload | SeenUpload) -> str | None:
     """Why it is held, in words."""
     return why(upload.rule) if upload.rule else None
 

@@ -27,6 +27,7 @@ from models.imaging.stores.writing_statements import (
     INSERT_NEXT,
     LOOK,
     RESTORE,
+    Known,
 )
 from models.imaging.tables import RadiologyOrder
 from models.kernel.audit import Action, Actor, put_many, record
@@ -186,16 +187,17 @@ def _put_all(writing: Writing, image_id: int, new: NewImage) -> None:
             )
 
 
-def _again(writing: Writing, new: NewImage, known: Any) -> Taken:
+def _again(writing: Writing, new: NewImage, known: Known) -> Taken:
     """What is stored already: the same bytes are as good as stored now, others are refused.
 
     Whose it is is asked as of a new one: its study goes to the order that is named, or found, if it has none yet.
     """
-    if known.checksum != new.original.checksum:
+    if known.image_id is None or known.checksum != new.original.checksum:
         raise NotLetInError("other_bytes")
-    if known.study_id != known.image_study_id or known.series_id != known.image_series_id:
+    lies_there = known.study_id == known.image_study_id and known.series_id == known.image_series_id
+    if known.study_id is None or known.series_id is None or not lies_there:
         raise NotLetInError("uids")  # a picture, whose UIDs are its sender's word
-    taken = Taken(known.image_id, known.image_study_id, known.image_series_id, is_new=False)
+    taken = Taken(known.image_id, known.study_id, known.series_id, is_new=False)
     order = _order_of(writing, new, known)
     if order is not None:
         _assign_again(writing, new, taken, order)
@@ -206,7 +208,7 @@ def _again(writing: Writing, new: NewImage, known: Any) -> Taken:
     return taken
 
 
-def _order_of(writing: Writing, new: NewImage, known: Any) -> RadiologyOrder | None:
+def _order_of(writing: Writing, new: NewImage, known: Known) -> RadiologyOrder | None:
     """The order that the image's study is to be given to, locked; NotLetInError where it may not be."""
     session, tenant_id = writing.session, writing.tenant_id
     order = order_of(session, tenant_id, Asking(new.found, new.radiology_order_id), known)

@@ -3,16 +3,25 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.imaging.stores.writing import NewImage, Taken, end_upload, is_settled, stored_action, values_of
 from models.imaging.stores.writing_statements import COLUMNS, COUNT_SERIES, COUNT_STUDY, TYPES
 from models.kernel.audit import Actor, put_many
-from models.kernel.pipeline import Pipeline, Prepared, as_json
+from models.kernel.pipeline import Asked, Pipeline, Prepared, as_json
 
 NAMES = [name.strip() for name in COLUMNS.split(",")]
 FIELDS = ", ".join(f"{name} {kind.strip()}" for name, kind in zip(NAMES, TYPES.split(","), strict=True))
-INSERT_GROUP = Prepared(
+
+
+class _Made(NamedTuple):
+    id: int
+    image_uid: str
+    study_id: int
+    series_id: int
+
+
+INSERT_GROUP = Asked(
     "imaging_insert_group",
     "bigint, json",
     f"""
@@ -33,6 +42,7 @@ INSERT_GROUP = Prepared(
     )
     SELECT made.id, made.image_uid, known.study_id, known.series_id FROM made JOIN known USING (image_uid)
     """,  # noqa: S608 # names of this file's
+    _Made,
 )
 MOVE = Prepared(
     "imaging_move_keys",

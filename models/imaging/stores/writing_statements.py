@@ -1,10 +1,42 @@
 """The statements that store an image: prepared, for they are carried out some hundred times a second."""
 
+from typing import NamedTuple
+
 from sqlalchemy import text
 
-from models.kernel.pipeline import Prepared
+from models.kernel.pipeline import Asked, Prepared
 
-LOOK = Prepared(
+
+class Known(NamedTuple):
+    """The study, the series and the image of three UIDs; None where there is none. `image_` is where the image lies."""
+
+    study_id: int | None
+    radiology_order_id: int | None
+    patient_code: str | None
+    series_id: int | None
+    series_study_id: int | None
+    image_id: int | None
+    image_series_id: int | None
+    checksum: str | None
+    problem: str | None
+    image_study_id: int | None
+
+
+class Changed(NamedTuple):
+    """A row that was written."""
+
+    id: int
+
+
+class Next(NamedTuple):
+    """An image that was inserted, and where."""
+
+    id: int
+    study_id: int
+    series_id: int
+
+
+LOOK = Asked(
     "imaging_look",
     "bigint, text, text, text",
     """
@@ -20,6 +52,7 @@ LOOK = Prepared(
     LEFT JOIN LATERAL (SELECT * FROM radiology_image x
                        WHERE x.tenant_id = $1 AND x.image_uid = $4 OFFSET 0) i ON true
     """,
+    Known,
 )
 COLUMNS = """image_uid, instance_number, sop_class_uid, transfer_syntax_uid, rows, columns, frames, backend, file_key,
     filename, file_size, mime_type, checksum, wrapped_key, wrapped_size, wrapped_checksum, image_metadata, source,
@@ -29,15 +62,16 @@ TYPES = (
     "text, bigint, text, text, bigint, bigint, bigint, text, text, text, bigint, text, text, text, bigint, text, "
     "jsonb, text, bigint"
 )
-INSERT_IMAGE = Prepared(
+INSERT_IMAGE = Asked(
     "imaging_insert",
     f"bigint, bigint, {TYPES}",
     f"""
     INSERT INTO radiology_image (tenant_id, series_id, {COLUMNS}) VALUES ($1, $2, {VALUES})
     ON CONFLICT DO NOTHING RETURNING id
     """,  # noqa: S608 # names and numbers of this file
+    Changed,
 )
-INSERT_NEXT = Prepared(
+INSERT_NEXT = Asked(
     "imaging_insert_next",
     f"bigint, text, {TYPES}, text, text, bigint, boolean",
     f"""
@@ -53,6 +87,7 @@ INSERT_NEXT = Prepared(
     )
     SELECT made.id, known.study_id, known.series_id FROM made, known
     """,  # noqa: S608 # the same
+    Next,
 )
 """The next image of a series that is there, of a study whose order is settled: nearly every image is one.
 
@@ -76,7 +111,7 @@ COUNT_STUDY = Prepared(
     WHERE tenant_id = $1 AND id = $2
     """,
 )
-END_UPLOAD = Prepared(
+END_UPLOAD = Asked(
     "imaging_end_upload",
     "bigint, bigint, bigint",
     """
@@ -85,6 +120,7 @@ END_UPLOAD = Prepared(
     WHERE tenant_id = $1 AND id = $2 AND state IN ('declared', 'held')
     RETURNING id
     """,
+    Changed,
 )
 RESTORE = text("""
 UPDATE radiology_image SET problem = NULL, file_key = :key, backend = :backend, checked_at = now(),

@@ -4,7 +4,8 @@ An instrument's own, with which it pushes results, are made in models/instrument
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import InvalidError, NotFoundError
-from models.kernel.pipeline import Pipeline, Prepared
+from models.kernel.pipeline import Asked, Pipeline
 from models.kernel.secrets import new_token, token_hash
 from models.kernel.tenancy import switch_pipeline
 from models.people.roles import SCOPES
@@ -51,8 +52,27 @@ def issue_token(session: Session, tenant_id: int, actor: Actor, user_id: int, gi
     return row, token.text
 
 
-WHERE = Prepared("token_where", "bytea", "SELECT tenant_id, id FROM registry_api_token($1)")
-WHOSE = Prepared(
+class _Place(NamedTuple):
+    tenant_id: int | None
+    id: int | None
+
+
+class _Whose(NamedTuple):
+    slug: str
+    tenant_name: str
+    time_zone: str
+    scopes: list[str]
+    last_used_at: datetime | None
+    user_id: int | None
+    email: str
+    name: str
+    roles: list[str]
+    equipment_id: int | None
+    equipment_name: str
+
+
+WHERE = Asked("token_where", "bytea", "SELECT tenant_id, id FROM registry_api_token($1)", _Place)
+WHOSE = Asked(
     "token_whose",
     "bigint, bigint",
     """
@@ -65,6 +85,7 @@ WHOSE = Prepared(
     WHERE t.tenant_id = $1 AND t.id = $2 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
       AND (t.user_id IS NULL OR u.is_active)
     """,
+    _Whose,
 )
 """Asked with every request of a program: prepared, so that it costs two round trips."""
 
@@ -103,7 +124,7 @@ def _place(pipeline: Pipeline, digest: bytes) -> tuple[int, int] | None:
     if (known := _places.get(digest)) is not None:
         return known
     found = pipeline.ask(WHERE, digest)[0]
-    if found.tenant_id is None:
+    if found.tenant_id is None or found.id is None:
         return None
     if len(_places) >= MOST_PLACES:
         _places.clear()

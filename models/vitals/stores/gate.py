@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
-from models.kernel.pipeline import Prepared
+from models.kernel.pipeline import Asked, Prepared
 from models.vitals.readings import Reading
 from models.vitals.stores.looking import LOOK_TYPES, THERE, WEARERS
 
@@ -66,7 +67,17 @@ def heard(readings: Sequence[Reading], received_at: datetime) -> dict[str, Any]:
     return row | {"latest_at": latest, "reading_at": min(latest, received_at)}
 
 
-GATE = Prepared(
+class Found(NamedTuple):
+    """What `Known`, `Gate` and the limits are made of: JSON, None where there is none."""
+
+    wearers: list[list[Any]] | None
+    there: list[list[Any]] | None
+    gates: list[list[Any]] | None
+    policy: list[int | None] | None
+    tenant_readings: Decimal
+
+
+GATE = Asked(
     "vitals_gate",
     f"{LOOK_TYPES}, bigint[], timestamptz",
     f"""
@@ -84,6 +95,7 @@ SELECT {WEARERS} AS wearers, {THERE} AS there, (
     SELECT coalesce(sum(t.readings), 0) FROM tenant_rate t WHERE t.tenant_id = $1 AND t.minute >= $7
 ) AS tenant_readings
 """,  # noqa: S608 # parts of ours
+    Found,
 )
 """All that must be known to answer; asked while the contacts are held, so that nobody else stores readings of them."""
 

@@ -4,9 +4,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from models.kernel.pipeline import Pipeline, Prepared, as_json
+from models.kernel.pipeline import Asked, Pipeline, Prepared, as_json
 from models.vitals.readings import Reading
 from models.vitals.rules import Finding
 
@@ -81,7 +81,16 @@ THERE = """(
 """Nothing is looked for at moments after the latest reading of before, which is nearly all of them. The others are
 looked for one by one, in the months between the bounds."""
 LOOK_TYPES = "bigint, bigint[], jsonb, timestamptz, timestamptz"
-LOOK = Prepared("vitals_look", LOOK_TYPES, f"SELECT {WEARERS} AS wearers, {THERE} AS there")
+
+
+class Found(NamedTuple):
+    """What `Known` is made of: rows as JSON, None where there are none."""
+
+    wearers: list[list[Any]] | None
+    there: list[list[Any]] | None
+
+
+LOOK = Asked("vitals_look", LOOK_TYPES, f"SELECT {WEARERS} AS wearers, {THERE} AS there", Found)
 
 
 def places(tenant_id: int, moments: Iterable[Moment]) -> tuple[Any, ...]:
