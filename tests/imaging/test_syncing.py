@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.clients.storage import syncing
 from tasks.clients.storage.syncing import begin_sync, sync_all
 
 pytestmark = pytest.mark.unit
@@ -39,9 +40,26 @@ def test_an_error_of_any_is_told(descriptors: list[int]) -> None:
 
 
 def test_a_descriptor_may_be_closed_meanwhile(descriptors: list[int]) -> None:
-    syncing = begin_sync(descriptors[0])
+    begun = begin_sync(descriptors[0])
     os.close(descriptors[0])
-    syncing.result(10)
+    begun.result(10)
+
+
+def test_where_no_thread_can_be_started_it_is_done_at_once_and_nothing_of_another_is_closed_later(
+    descriptors: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    syncing._threads.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        begin_sync(descriptors[0]).result(0)
+    anothers = [os.open(tmp_path / f"another-{number}", os.O_RDWR | os.O_CREAT) for number in range(3)]
+    begin_sync(descriptors[1]).result(10)  # a thread that comes to what was queued before
+    begin_sync(descriptors[2]).result(10)
+    for one in (*descriptors, *anothers):
+        os.fstat(one)
 
 
 def test_a_fork_has_threads_of_its_own(descriptors: list[int]) -> None:

@@ -64,11 +64,11 @@ class _Whose(NamedTuple):
     scopes: list[str]
     last_used_at: datetime | None
     user_id: int | None
-    email: str
-    name: str
-    roles: list[str]
+    email: str | None
+    name: str | None
+    roles: list[str] | None
     equipment_id: int | None
-    equipment_name: str
+    equipment_name: str | None
 
 
 WHERE = Asked("token_where", "bytea", "SELECT tenant_id, id FROM registry_api_token($1)", _Place)
@@ -103,16 +103,15 @@ def find_token(pipeline: Pipeline, token: str) -> Known | None:
     row = rows[0]
     if row.last_used_at is None or (utc_now() - row.last_used_at).total_seconds() > USED_EVERY_SECONDS:
         _note_use(pipeline.session, tenant_id, token_id)
-    is_person = row.user_id is not None
     return Known(
         tenant_id=tenant_id,
         tenant_slug=row.slug,
         tenant_name=row.tenant_name,
         time_zone=row.time_zone,
         user_id=row.user_id or 0,
-        email=row.email if is_person else "",
-        name=row.name if is_person else row.equipment_name,
-        roles=frozenset(row.roles if is_person else ()),
+        email=row.email or "",
+        name=row.name or row.equipment_name or "",
+        roles=frozenset(row.roles or ()),
         token_id=token_id,
         scopes=frozenset(row.scopes),
         equipment_id=row.equipment_id,

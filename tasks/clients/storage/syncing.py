@@ -16,12 +16,12 @@ def begin_sync(descriptor: int) -> "Future[None]":
 
     The descriptor may be closed meanwhile.
     """
-    return _begun(_sync_and_close, os.dup(descriptor))
+    return _begun(_sync_and_close, os.dup(descriptor), descriptor)
 
 
 def begin_sync_of_open(descriptor: int) -> "Future[None]":
     """The same of a descriptor that its owner keeps open until the future is done: two calls of the system fewer."""
-    return _begun(os.fsync, descriptor)
+    return _begun(os.fsync, descriptor, descriptor)
 
 
 def sync_all(descriptors: Sequence[int]) -> None:
@@ -43,17 +43,19 @@ def _sync_and_close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _begun(sync: Callable[[int], None], descriptor: int) -> "Future[None]":
+def _begun(sync: Callable[[int], None], theirs: int, descriptor: int) -> "Future[None]":
     try:
-        return _threads().submit(sync, descriptor)
-    except RuntimeError:  # the interpreter is ending: no thread begins anything, those that are at work finish
-        return _done_here(sync, descriptor)
+        return _threads().submit(sync, theirs)
+    except RuntimeError:
+        # The interpreter is ending, and those that are at work finish; or there may be no more threads, and one of the
+        # pool's comes to what it was given later, and closes it then: so what is synced here is the caller's own.
+        return _done_here(descriptor)
 
 
-def _done_here(sync: Callable[[int], None], descriptor: int) -> "Future[None]":
+def _done_here(descriptor: int) -> "Future[None]":
     done: Future[None] = Future()
     try:
-        sync(descriptor)
+        os.fsync(descriptor)
     except OSError as failed:
         done.set_exception(failed)
     else:
