@@ -20,7 +20,8 @@ from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
 from models.kernel.settings import settings
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for_new
-from tasks.clients.storage.spool import Spool, disk_errors, spool_of
+from tasks.clients.storage.growing import disk_errors
+from tasks.clients.storage.spool import Spool, spool_of
 from tasks.clients.storage.syncing import begin_sync
 
 IN_MEMORY = 1024 * 1024

@@ -29,7 +29,7 @@ from models.imaging.stores.looking import SeenUpload, see_upload
 from models.kernel.errors import ConflictError, InvalidError, LabwireError, NotFoundError, UnreadableError
 from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import group_pipeline, tenant_session
-from tasks.clients.storage.spool import Growing
+from tasks.clients.storage.growing import Growing
 
 AGAIN = ("checksum", "size")
 """What the way damaged: the sender begins again."""

@@ -23,7 +23,8 @@ from models.kernel.settings import settings
 from models.kernel.tenancy import KnownTenant, known_tenants, tenant_session
 from tasks.clients.dicom.pool import pool
 from tasks.clients.storage.backends import storage_for, storage_for_new
-from tasks.clients.storage.spool import BusyError, Growing, spool_of
+from tasks.clients.storage.growing import BusyError, Growing
+from tasks.clients.storage.spool import spool_of
 from tasks.imaging.outcomes import (
     EXPIRED,
     HELD,

@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from models.kernel.settings import settings
-from tasks.clients.storage.spool import Spool, disk_errors
+from tasks.clients.storage.growing import disk_errors
+from tasks.clients.storage.spool import Spool
 
 MOST_FILES = 20_000
 MOST_BYTES = 64 * 2**30

@@ -15,7 +15,8 @@ import pytest
 from fastapi import Request
 
 from api.imaging import part_door, receiving
-from tasks.clients.storage.spool import BusyError, spool_of
+from tasks.clients.storage.growing import BusyError
+from tasks.clients.storage.spool import spool_of
 from tests.api.helpers import make_token
 from tests.imaging.conftest import Clinic, related
 from tests.imaging.dicoms import SERIES, STUDY, ct

@@ -14,7 +14,8 @@ import pytest
 
 from models.kernel.errors import RetryableError
 from tasks.clients.storage.filesystem import FilesystemStorage
-from tasks.clients.storage.spool import BusyError, Spool
+from tasks.clients.storage.growing import BusyError
+from tasks.clients.storage.spool import Spool
 from tests.imaging.drops import in_processes
 from tests.imaging.storages import Content, new_key, read
 
