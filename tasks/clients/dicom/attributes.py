@@ -11,6 +11,10 @@ SHARED, PER_FRAME = 0x52009229, 0x52009230
 _VOI, _TRANSFORMATION = 0x00289132, 0x00289145
 _CENTER, _WIDTH, _FUNCTION = 0x00281050, 0x00281051, 0x00281056
 _INTERCEPT, _SLOPE = 0x00281052, 0x00281053
+_MODALITY, _VOIS = 0x00283000, 0x00283010
+_DESCRIPTOR, _DATA = 0x00283002, 0x00283006
+MOST_ENTRIES = 65_536
+"""Of a table, written as 0."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,22 @@ class Look:
     window: tuple[float, float] | None
     function: str
     padding: float | None
+    modality: "Table | None" = None
+    """In place of slope and intercept (PS3.3, C.11.1.1)."""
+    voi: "Table | None" = None
+    """In place of the window (PS3.3, C.11.2.1.1)."""
 
 
 @dataclass(frozen=True)
-class Palette:
-    """One colour's table: its values, and the pixel value of the first one."""
+class Table:
+    """A lookup table (PS3.3, C.7.6.3.1.5): its values, one or two bytes each, and the value that the first is for."""
 
     first: int
     bits: int
     data: bytes
+    size: int
+    """Of a value, in bytes."""
+    is_little: bool
 
 
 class Lookup:
@@ -45,7 +56,7 @@ class Lookup:
         self._groups = [*self._group(PER_FRAME, frame - 1), *self._group(SHARED, 0)]
 
     def look(self) -> Look:
-        """Everything but palettes."""
+        """Everything but the palettes, which are needed of few files."""
         layout = layout_of(self._file)
         center, width = (self._number(tag, "DS", _VOI) for tag in (_CENTER, _WIDTH))
         slope, intercept = (self._number(tag, "DS", _TRANSFORMATION) for tag in (_SLOPE, _INTERCEPT))
@@ -60,19 +71,39 @@ class Lookup:
             window=(center, width) if center is not None and width is not None and width > 0 else None,
             function=str(next(iter(self._all(_FUNCTION, "CS", _VOI)), "LINEAR")),
             padding=self._number(0x00280120, "SS" if is_signed else "US"),
+            modality=self._table_of(_MODALITY, is_signed=is_signed),
+            voi=self._table_of(_VOIS, is_signed=is_signed or bool(intercept and intercept < 0)),
         )
 
-    def palettes(self) -> list[Palette] | None:
+    def palettes(self) -> list[Table] | None:
         """Of red, green and blue; None where they are missing or written in segments."""
         found = []
         for number in (1, 2, 3):
-            descriptor = self._values.all(0x00281100 + number, "US")
             data = self._file.by_tag.get(0x00281200 + number)
-            if len(descriptor) != 3 or data is None or data.length == UNDEFINED:
+            table = self._table(self._values.all(0x00281100 + number, "US"), data)
+            if table is None:
                 return None
-            raw = self._file.source.read(data.start, min(data.length, 2 * 65_536))
-            found.append(Palette(int(descriptor[1]), int(descriptor[2]), raw))
+            found.append(table)
         return found
+
+    def _table_of(self, tag: int, *, is_signed: bool) -> Table | None:
+        """That of the first item of a sequence; None where there is none, or it is written in segments."""
+        for item in _items(self._file.elements, tag)[:1]:
+            by_tag = {element.tag: element for element in item}
+            described = by_tag.get(_DESCRIPTOR)
+            if described is not None:
+                descriptor = self._values.of(described, "SS" if is_signed else "US")
+                return self._table(descriptor, by_tag.get(_DATA))
+        return None
+
+    def _table(self, descriptor: list[Value], data: Element | None) -> Table | None:
+        if len(descriptor) != 3 or data is None or data.length in (0, UNDEFINED):
+            return None
+        entries, first, bits = (int(value) if isinstance(value, int | float) else 0 for value in descriptor)
+        entries = entries % MOST_ENTRIES or MOST_ENTRIES
+        size = 1 if bits <= 8 and data.length < 2 * entries else 2
+        raw = self._file.source.read(data.start, min(data.length, size * entries))
+        return Table(first, bits, raw, size, self._file.is_little) if len(raw) >= size else None
 
     def _number(self, tag: int, vr: str, group: int = 0) -> float | None:
         value = next(iter(self._all(tag, vr, group)), None)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.clients.dicom.attributes import Look, Lookup, Palette
+from tasks.clients.dicom.attributes import Look, Lookup, Table
 from tasks.clients.dicom.decoding import decoded
 from tasks.clients.dicom.frames import Layout
 from tasks.clients.dicom.limits import refuse_more_pixels
@@ -63,15 +63,15 @@ def _fitted(image: Image.Image, columns: int, rows: int) -> Image.Image:
 
 
 def _shown(
-    pixels: Pixels, look: Look, palettes: list[Palette] | None, window: tuple[float, float] | None
+    pixels: Pixels, look: Look, palettes: list[Table] | None, window: tuple[float, float] | None
 ) -> NDArray[np.uint8]:
     if pixels.ndim == 3:
         return _bytes_of_colour(pixels, look.stored_bits)
     if look.layout.photometric == "PALETTE COLOR":
         if palettes is None:
             raise RefusalError("codec", "its palette is missing or written in segments")
-        return _by_strips(pixels, lambda strip: np.stack([_mapped(strip, each) for each in palettes], axis=-1))
-    bounds = None if window or look.window else _bounds(pixels, look)
+        return _by_strips(pixels, lambda strip: np.stack([_colour(strip, each) for each in palettes], axis=-1))
+    bounds = None if window or look.voi or look.window else _bounds(pixels, look)
     shown = _by_strips(pixels, lambda strip: _grey(strip, look, window, bounds))
     return 255 - shown if look.layout.photometric == "MONOCHROME1" else shown
 
@@ -98,16 +98,18 @@ def _bytes_of_colour(pixels: Pixels, stored_bits: int) -> NDArray[np.uint8]:
     return (pixels >> max(0, stored_bits - 8)).astype(np.uint8) if stored_bits > 8 else pixels.astype(np.uint8)
 
 
-def _mapped(pixels: Pixels, palette: Palette) -> NDArray[np.uint8]:
+def _colour(pixels: Pixels, palette: Table) -> NDArray[np.uint8]:
     """The colour's part; tables of 16 bits are shown by their upper 8."""
-    if palette.bits > 8:
-        table = (np.frombuffer(palette.data[: len(palette.data) // 2 * 2], "<u2") >> 8).astype(np.uint8)
-    else:
-        table = np.frombuffer(palette.data, np.uint8)
-    if not table.size:
-        raise RefusalError("codec", "its palette is empty")
-    shown: NDArray[np.uint8] = table[np.clip(pixels.astype(np.int64) - palette.first, 0, table.size - 1)]
-    return shown
+    found = _mapped(pixels, palette)
+    return (found >> 8 if palette.bits > 8 else found).astype(np.uint8)
+
+
+def _mapped(values: Pixels, table: Table) -> Pixels:
+    """What the table has for each value; its ends for those beyond (PS3.3, C.7.6.3.1.5)."""
+    order = "<" if table.is_little else ">"
+    entries = np.frombuffer(table.data[: len(table.data) // table.size * table.size], f"{order}u{table.size}")
+    found: Pixels = entries[np.clip(np.rint(values).astype(np.int64) - table.first, 0, entries.size - 1)]
+    return found
 
 
 def _bounds(pixels: Pixels, look: Look) -> tuple[float, float]:
@@ -116,10 +118,15 @@ def _bounds(pixels: Pixels, look: Look) -> tuple[float, float]:
     for strip in _strips(pixels):
         kept = strip[strip != look.padding] if look.padding is not None else strip
         if kept.size:
-            found += [float(kept.min()), float(kept.max())]
-    ends = (min(found), max(found)) if found else (0.0, 0.0)
-    low, high = sorted(end * look.slope + look.intercept for end in ends)
-    return low, high
+            values = _of_modality(kept, look)
+            found += [float(values.min()), float(values.max())]
+    return (min(found), max(found)) if found else (0.0, 0.0)
+
+
+def _of_modality(pixels: Pixels, look: Look) -> NDArray[np.float32]:
+    if look.modality is not None:
+        return _mapped(pixels, look.modality).astype(np.float32)
+    return pixels.astype(np.float32) * np.float32(look.slope) + np.float32(look.intercept)
 
 
 def _grey(
@@ -127,8 +134,10 @@ def _grey(
 ) -> NDArray[np.uint8]:
     function = look.function if asked is None else "LINEAR"
     window = asked or look.window
-    values = pixels.astype(np.float32) * look.slope + look.intercept
-    if window is not None:
+    values = _of_modality(pixels, look)
+    if look.voi is not None and asked is None:
+        shown = _mapped(values, look.voi) * np.float32(255 / (2 ** max(1, min(16, look.voi.bits)) - 1))
+    elif window is not None:
         shown = _windowed(values, *window, function)
     else:
         low, high = bounds or (0.0, 0.0)
