@@ -5,7 +5,7 @@ LABWIRE_STATE_DIR finds the same database and keys. What the environment says wi
 """
 
 import os
-from functools import lru_cache
+import threading
 from pathlib import Path
 from typing import Literal, Self
 
@@ -244,7 +244,31 @@ def _is_sample(secret: str) -> bool:
     return password.rpartition(":")[2].strip().lower() in SAMPLE_VALUES
 
 
-@lru_cache(maxsize=1)
-def settings() -> Settings:
-    """The process's settings, read once; `settings.cache_clear()` forgets them."""
-    return read_settings()
+class _ReadOnce:
+    """The process's settings. What was forgotten while a thread read it is not remembered, as `lru_cache` would."""
+
+    def __init__(self) -> None:
+        self._found: Settings | None = None
+        self._reading = threading.RLock()
+        os.register_at_fork(after_in_child=self._release)
+
+    def __call__(self) -> Settings:
+        """Read at the first call; ConfigError."""
+        found = self._found
+        if found is not None:
+            return found
+        with self._reading:
+            if self._found is None:
+                self._found = read_settings()
+            return self._found
+
+    def cache_clear(self) -> None:
+        """Forget them: the next call reads anew."""
+        with self._reading:
+            self._found = None
+
+    def _release(self) -> None:
+        self._reading = threading.RLock()  # whoever read at the moment of the fork is not here
+
+
+settings = _ReadOnce()

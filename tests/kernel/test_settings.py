@@ -2,11 +2,13 @@
 
 import re
 import secrets as random
+import threading
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from models.kernel import settings as settings_of_hub
 from models.kernel.errors import ConfigError
 from models.kernel.secrets import decrypt, encrypt, new_token, resolve_references, token_hash
 from models.kernel.settings import Settings, read_settings, settings
@@ -50,6 +52,34 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("LABWIRE_WORK_POOL", "from-environment")
     read = read_settings(tmp_path)
     assert (read.api_port, read.work_pool, read.base_url) == (8123, "from-environment", "http://127.0.0.1:8123")
+
+
+def test_what_was_read_before_a_change_is_not_remembered_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread reads while another changes the environment and says so."""
+    reads, may_go_on, read = threading.Event(), threading.Event(), settings_of_hub.read_settings
+
+    def slowly() -> Settings:
+        found = read()
+        reads.set()
+        may_go_on.wait(10)
+        return found
+
+    monkeypatch.setenv("LABWIRE_SMTP_PORT", "2501")
+    settings.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(settings_of_hub, "read_settings", slowly)
+        reading = threading.Thread(target=settings)
+        reading.start()
+        assert reads.wait(10)
+    monkeypatch.setenv("LABWIRE_SMTP_PORT", "2502")
+    clearing = threading.Thread(target=settings.cache_clear)
+    clearing.start()
+    clearing.join(0.2)  # it would be done by now, or waits for the reader
+    may_go_on.set()
+    for thread in (clearing, reading):
+        thread.join(10)
+    assert settings().smtp_port == 2502
+    settings.cache_clear()
 
 
 def test_what_is_missing_or_unusable_is_named_without_its_value(
