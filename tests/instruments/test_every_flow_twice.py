@@ -24,7 +24,7 @@ from tests.api.helpers import make_user
 from tests.imaging.dicoms import ct
 from tests.instruments.world import World, end_back_off, run_sql
 from tests.upkeep.helpers import use_mailbox
-from tests.vitals.conftest import Clinic
+from tests.vitals.conftest import Clinic, forget
 from tests.vitals.days import Wrist
 from tests.vitals.files import Drop, reading
 
@@ -96,6 +96,7 @@ def give_vitals(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LABWIRE_IOT_INBOX_DIR", str(folder / "inbox"))
     settings.cache_clear()
     lab = world.lab
+    forget()
     clinic = Clinic(lab.tenant_id)
     wrist = Wrist(clinic, lab.patient_id, clinic.device("DEV001", lab.patient_id, silence_minutes=30))
     wrist.put([1, 20], battery_level=9)
