@@ -43,7 +43,7 @@ function describe() {
   const one = image();
   if (!one) return;
   const { of } = one;
-  const shown = state.window ?? one.own;
+  const shown = state.window ?? (one.hasTable ? null : one.own);
   const count = state.series.images.length;
   at("title").textContent = person(of, NAME) || "No name";
   at("subtitle").textContent = [value(of, PATIENT), day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION)].filter(Boolean).join(" · ");
@@ -51,7 +51,7 @@ function describe() {
   at("note-patient").textContent = [person(of, NAME) || "No name", value(of, PATIENT), day(value(of, BORN)) && `born ${day(value(of, BORN))}`].filter(Boolean).join("\n");
   at("note-study").textContent = [day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION), state.series.description].filter(Boolean).join("\n");
   at("note-image").textContent = `${state.series.modality} · image ${state.index + 1} of ${count}${one.frames > 1 ? ` · frame ${one.frame}` : ""}`;
-  at("note-window").textContent = `${one.isColour ? "Colour" : shown ? `C ${Math.round(shown.center)}  W ${Math.round(shown.width)}` : "Window: whole"}\n${Math.round(state.zoom * 100)} %`;
+  at("note-window").textContent = `${one.isColour ? "Colour" : shown ? `C ${Math.round(shown.center)}  W ${Math.round(shown.width)}` : one.hasTable ? "Window: the file's table" : "Window: whole"}\n${Math.round(state.zoom * 100)} %`;
   canvas.setAttribute("aria-label", `Image ${state.index + 1} of ${count}, ${state.series.description || "series without a description"}`);
 }
 

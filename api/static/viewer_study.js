@@ -3,6 +3,7 @@
 export const [NAME, PATIENT, BORN, STUDY_DATE, STUDY_DESCRIPTION, MODALITY] = ["00100010", "00100020", "00100030", "00080020", "00081030", "00080060"];
 const [SERIES, SERIES_NUMBER, SERIES_DESCRIPTION, SERIES_COUNT, IMAGE, IMAGE_NUMBER] = ["0020000E", "00200011", "0008103E", "00201209", "00080018", "00200013"];
 const [ROWS, COLUMNS, FRAMES, SAMPLES, CENTER, WIDTH] = ["00280010", "00280011", "00280008", "00280002", "00281050", "00281051"];
+const VOI_LUT = "00283010";
 const [BITS, IS_SIGNED, SLOPE, INTERCEPT, SMALLEST, LARGEST] = ["00280101", "00280103", "00281053", "00281052", "00280106", "00280107"];
 
 /** What a page says of an error, and whether the address has ended. */
@@ -62,7 +63,7 @@ export async function imagesOf(web, series) {
   });
 }
 
-/** The file's own window, and one that leaves nothing out, in the modality's units. */
+/** The file's own window, one that leaves nothing out, in the modality's units; and whether a table is used instead. */
 function windowsOf(one) {
   const [center, width] = [number(one, CENTER), number(one, WIDTH)];
   const own = center !== null && width > 0 ? { center, width } : null;
@@ -76,7 +77,7 @@ function windowsOf(one) {
   else if (bits > 12) [low, high] = [0, 4095];
   const ends = [low * slope + intercept, high * slope + intercept];
   const whole = { center: (ends[0] + ends[1]) / 2, width: Math.max(1, Math.abs(ends[1] - ends[0])) };
-  return { own, whole };
+  return { own, whole, hasTable: Boolean(one[VOI_LUT]?.Value?.length) };
 }
 
 // Usual settings in Hounsfield units; the names are those of radiology departments.

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from pydicom.dataset import Dataset
 
 from models.kernel.settings import settings
 from tests.browser.conftest import chromium as chromium
@@ -103,6 +105,25 @@ def test_its_pixels_are_the_ct_and_windows_change_them(page: Page, desks: Desks)
     expect(page.locator("#note-window")).not_to_contain_text("C 40 W 400")
     expect(presets).to_have_value("own")
     assert [one for one in desks.complaints if "getImageData" not in one] == []  # this test reads the pixels itself
+
+
+def test_a_table_that_a_file_brings_is_used_and_said_until_a_window_is_chosen(clinic: Clinic, desks: Desks) -> None:
+    even = Dataset()  # whatever a pixel is, it is shown as 200
+    even.add_new(0x00283002, "SS", [4096, -1024, 8])
+    even.add_new(0x00283006, "OW", np.full(4096, 200, "<u2").tobytes())
+    clinic.order(clinic.patient(), accession_number="ACC1")
+    store(clinic, chest(1, size=128, AccessionNumber="ACC1", VOILUTSequence=[even]))
+    (study_id,) = clinic.rows("SELECT id FROM radiology_study")[0]
+    page = desks.guest(viewport=WIDE)
+    page.goto(str(clinic.doctor.get(f"/api/v1/radiology/studies/{study_id}/viewer-url/").json()["viewer_url"]))
+    shows(page, SERIES, 1)
+    becomes(page, LUNG, 200, 200)
+    expect(page.locator("#note-window")).to_contain_text("Window: the file's table")
+    page.get_by_label("Window", exact=True).select_option(label="Bone (4)")
+    becomes(page, LUNG, 0, 0)
+    expect(page.locator("#note-window")).to_contain_text("C 400 W 1800")
+    page.keyboard.press("r")
+    becomes(page, LUNG, 200, 200)
 
 
 def test_wheel_keys_slider_and_list_go_through_images_and_series(page: Page) -> None:
