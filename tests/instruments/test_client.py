@@ -45,7 +45,7 @@ def request(key: str = "labwire-1-REQ-456", **changes: Any) -> QueueRequest:
 
 @pytest.fixture
 async def client(simulator: SimulatedInstrument) -> AsyncIterator[HttpInstrument]:
-    address = Address("instrument 12", simulator.url, "X-API-Key", [simulator.api_key], 0.5)
+    address = Address("instrument 12", simulator.url, "X-API-Key", [simulator.api_key], 10)
     async with HttpInstrument(address) as made:
         yield made
 
