@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from models.imaging.ports import ImageParser, Instance
 from models.kernel.errors import HeldError, RetryableError
 from models.kernel.settings import settings
 from tasks.clients.dicom import pool as pools
+from tasks.clients.dicom import wire
 from tasks.clients.dicom.pool import ParserPool
 from tests.imaging import dicom_bytes as d
 
@@ -283,3 +285,14 @@ def test_a_parser_imports_nothing_that_reaches_further(image: Path, tmp_path: Pa
         "models.kernel.errors",
     }
     assert not loaded("import tasks.clients.dicom.worker") & {"pydicom", "PIL", "numpy"}
+
+
+def test_a_wait_is_said_anew_where_it_is_shorter_or_longer_but_for_a_hundredth() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for seconds, said in ((60, 60), (0.2, 0.2), (0.199, 0.2), (0.19, 0.19), (5, 5)):
+            wire.wait_at_most(ours, seconds)
+            assert ours.gettimeout() == said
+        with pytest.raises(TimeoutError):
+            wire.receive(ours, time.monotonic() + 0.1)
+        assert (ours.gettimeout() or 60) <= 0.1

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from models.imaging.ports import NotAnImageError, Rendering
 from tasks.clients.dicom.pool import ParserPool
 from tests.imaging import dicom_bytes as d
+from tests.imaging.parser_use import shown
 
 pytestmark = pytest.mark.contract
 RAMP = np.arange(24, dtype=np.int16).reshape(4, 6) * 40
@@ -26,11 +27,6 @@ def parsers() -> Iterator[ParserPool]:
     made = ParserPool(1, memory_mb=1024, seconds=30)
     yield made
     made.close()
-
-
-def shown(parsers: ParserPool, path: Path, rendering: Rendering | None = None) -> NDArray[Any]:
-    with Image.open(io.BytesIO(parsers.render(path, rendering or Rendering()))) as picture:
-        return np.asarray(picture).astype(int)
 
 
 def grey(path: Path, pixels: NDArray[Any] = RAMP, syntax: str = d.EXPLICIT, **changes: Any) -> Path:

@@ -1,6 +1,5 @@
 """Lookup tables that a file brings instead of scale and window are used as pydicom uses them."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,13 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from models.imaging.ports import Rendering
 from tasks.clients.dicom.pool import ParserPool
 from tests.imaging import dicom_bytes as d
+from tests.imaging.parser_use import shown
 
 pytestmark = pytest.mark.contract
 RAMP = np.arange(24, dtype=np.int16).reshape(4, 6) * 40
@@ -28,11 +27,6 @@ def parsers() -> Iterator[ParserPool]:
     made = ParserPool(1, memory_mb=1024, seconds=30)
     yield made
     made.close()
-
-
-def shown(parsers: ParserPool, path: Path, rendering: Rendering | None = None) -> NDArray[Any]:
-    with Image.open(io.BytesIO(parsers.render(path, rendering or Rendering()))) as picture:
-        return np.asarray(picture).astype(int)
 
 
 def table(values: NDArray[Any], first: int, bits: int, vr: str, **more: Any) -> Dataset:
