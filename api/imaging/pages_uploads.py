@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.deps import Caller, tenant_work
 from api.forms import Form, fill, text
+from api.imaging.arriving import Arriving
 from api.imaging.discarding import discard
 from api.imaging.pages_kit import REFUSALS, PageNumber, Refusal, Technician, complaints, show
 from api.imaging.resuming import Resuming
@@ -35,7 +36,7 @@ def uploads_page(
 def retry_upload_page(request: Request, upload_id: Id, caller: Technician) -> Response:
     """Try a held file again."""
     try:
-        answer = Resuming(caller, upload_id).retry()
+        answer = Resuming(caller, Arriving(upload_id)).retry()
     except REFUSALS as error:
         return _page(request, caller, "held", refused=error)
     if answer.state == "stored":

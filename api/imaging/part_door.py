@@ -6,6 +6,7 @@ from fastapi import Request, Response
 from pydantic_core import to_json
 
 from api.direct import ByToken
+from api.imaging.arriving import Arriving
 from api.imaging.receiving import pieces
 from api.imaging.resuming import ResumingByToken
 from api.runs import start_completing
@@ -34,8 +35,8 @@ async def _receive(request: Request, offset: int) -> Response:
     upload_id = int(request.path_params["upload_id"])
     if not 0 < upload_id <= LARGEST_ID:
         raise NotFoundError("no such upload")
-    resuming = ResumingByToken(request, upload_id, token.strip())
-    answer = await resuming.receive(pieces(request), offset)
+    resuming = ResumingByToken(request, Arriving(upload_id, offset), token.strip())
+    answer = await resuming.receive(pieces(request))
     if answer.state == "stored":
         start_completing(resuming.caller)
     headers = {OFFSET: str(answer.received_bytes)}

@@ -110,7 +110,7 @@ class Incoming:
         self._spool = spool
         self._path: Path | None = None
         self._waiting: list[bytes] = []
-        self._bytes_waiting = 0
+        self.bytes_in_memory = 0
         self._digest = hashlib.sha256()
         self._syncing: Future[None]
         self._most = settings().radiology_largest_mb * 2**20
@@ -122,8 +122,8 @@ class Incoming:
         if self.size > self._most:
             raise TooLargeError("larger than is accepted (LABWIRE_RADIOLOGY_LARGEST_MB)", field="file")
         self._waiting.append(data)
-        self._bytes_waiting += len(data)
-        if self._bytes_waiting >= IN_MEMORY:
+        self.bytes_in_memory += len(data)
+        if self.bytes_in_memory >= IN_MEMORY:
             await in_thread(self._write)
 
     def complete(self) -> tuple[Path, str]:
@@ -147,7 +147,7 @@ class Incoming:
     def _write(self) -> Path:
         if self._path is None:
             self._path = self._spool.fresh()
-        waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
+        waiting, self._waiting, self.bytes_in_memory = self._waiting, [], 0
         # In one piece: each call that lets other threads run waits for its turn afterwards.
         data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
         self._digest.update(data)

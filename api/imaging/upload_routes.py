@@ -8,6 +8,7 @@ from api.deps import Caller, tenant_work
 from api.errors import errors
 from api.imaging.access import Page, Size, Uploader, UploadReader
 from api.imaging.answers import DeclaredAnswer, UploadAnswer, UploadPage
+from api.imaging.arriving import Arriving
 from api.imaging.discarding import discard
 from api.imaging.receiving import pieces
 from api.imaging.resuming import Resuming
@@ -101,7 +102,7 @@ async def put_binary(upload_id: Id, request: Request, response: Response, caller
 @router.post("/{upload_id}/retry", responses=errors(401, 403, 404, 409))
 def retry_upload(upload_id: Id, caller: Uploader) -> UploadAnswer:
     """Try a held file again, after what held it was put right."""
-    answer = Resuming(caller, upload_id).retry()
+    answer = Resuming(caller, Arriving(upload_id)).retry()
     start_completing(caller)
     return answer
 
@@ -116,7 +117,7 @@ def discard_upload(upload_id: Id, given: SettleIn, caller: Uploader) -> UploadAn
 
 
 async def _receive(request: Request, response: Response, caller: Caller, upload_id: int, offset: int) -> UploadAnswer:
-    answer = await Resuming(caller, upload_id).receive(pieces(request), offset)
+    answer = await Resuming(caller, Arriving(upload_id, offset)).receive(pieces(request))
     if answer.state == "stored":
         start_completing(caller)
     response.headers[OFFSET] = str(answer.received_bytes)

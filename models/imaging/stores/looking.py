@@ -1,5 +1,6 @@
 """An upload for those that only look at it, some hundred times a second: what they see is no row of a session."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -31,17 +32,19 @@ class SeenUpload(NamedTuple):
     note: str | None
 
 
-ONE = Asked(
-    "imaging_upload",
-    "bigint, bigint",
-    f"SELECT {', '.join(SeenUpload._fields)} FROM image_upload WHERE tenant_id = $1 AND id = $2",  # noqa: S608 # names
+FOUND = Asked(
+    "imaging_uploads",
+    "bigint, bigint[]",
+    f"SELECT {', '.join(SeenUpload._fields)} FROM image_upload WHERE tenant_id = $1 AND id = ANY($2)",  # noqa: S608 # names
     SeenUpload,
 )
 
 
-def see_upload(pipeline: Pipeline, tenant_id: int, upload_id: int) -> SeenUpload:
-    """NotFoundError when the tenant has none of this id."""
-    rows = pipeline.ask(ONE, tenant_id, upload_id)
-    if not rows:
-        raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
-    return rows[0]
+def see_uploads(pipeline: Pipeline, tenant_id: int, upload_ids: Sequence[int]) -> dict[int, SeenUpload]:
+    """Those of these ids that the tenant has."""
+    return {one.id: one for one in pipeline.ask(FOUND, tenant_id, list(upload_ids))}
+
+
+def no_upload(upload_id: int) -> NotFoundError:
+    """What is said where there is none of this id."""
+    return NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
