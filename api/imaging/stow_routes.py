@@ -1,9 +1,7 @@
 """STOW-RS: a modality or gateway stores instances (DICOM PS3.18, 10.5). Each is stored, or named with its reason."""
 
-import asyncio
 import logging
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from api.deps import Caller
 from api.errors import errors
 from api.imaging.access import Uploader
+from api.imaging.groups import Groups
 from api.imaging.parts import Begin, Data, End, boundary_of, read_parts
-from api.imaging.receiving import Entrance, Incoming, in_thread, pieces
+from api.imaging.receiving import Entrance, Incoming, pieces
 from api.runs import start_completing
 from models.imaging.intake import Stored
 from models.imaging.offers import Offer
@@ -28,9 +27,6 @@ from models.kernel.settings import settings
 DICOM_JSON = "application/dicom+json"
 MOST_PARTS = 5_000
 """Of one request."""
-A_GROUP, AT_ONCE = 4, 2
-"""Instances of one request that are stored together, and such groups at a time; of each instance at most 1 MB is in
-memory."""
 DUPLICATE, PROCESSING, NO_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0111, 0x0110, 0xA700, 0xA900, 0xC000
 """Failure reasons (0008,1197) of DICOM PS3.18 Table 10.5.3-1 and PS3.4 Table B.2-1."""
 REASONS = {
@@ -55,17 +51,14 @@ class Failed:
     image_uid: str = ""
 
 
-@dataclass(slots=True)
 class Storing:
     """The instances of one request, in the order they came."""
 
-    entrance: Entrance
-    study_uid: str | None
-    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    _complete: list[Incoming] = field(default_factory=list)
-    _tasks: list[asyncio.Task[list[Stored | Failed]]] = field(default_factory=list)
-    _parts: int = 0
-    _others: list[Failed] = field(default_factory=list)
+    def __init__(self, entrance: Entrance, study_uid: str | None) -> None:
+        self._entrance, self._study_uid = entrance, study_uid
+        self._groups = Groups(self._take)
+        self._parts = 0
+        self._others: list[Failed] = []
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
         """Take every part in while the next ones come; when the line breaks, what was whole is stored."""
@@ -77,19 +70,13 @@ class Storing:
                 elif isinstance(event, Data) and incoming is not None:
                     await incoming.add(event.content)
                 elif isinstance(event, End) and incoming is not None:
-                    self._complete.append(incoming)
-                    incoming = None
-                    if len(self._complete) == A_GROUP:
-                        await self._begin()
+                    whole, incoming = incoming, None
+                    await self._groups.add(whole, whole.bytes_in_memory)
         finally:
             if incoming is not None:
                 incoming.drop()
-            await self._begin()
-            done = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for group in done:
-            if isinstance(group, BaseException):
-                raise group
-        return [one for group in done if not isinstance(group, BaseException) for one in group] + self._others
+            await self._groups.settle()
+        return self._groups.told() + self._others
 
     def _incoming(self, headers: dict[str, str]) -> Incoming | None:
         """The file that begins; None for a part that is no instance, which is passed over and told of."""
@@ -97,34 +84,25 @@ class Storing:
         if self._parts > MOST_PARTS:
             raise TooLargeError(f"more than {MOST_PARTS} instances in one request: those are stored", field="body")
         if headers.get("content-type", DICOM).partition(";")[0].strip().lower() == DICOM:
-            return Incoming(self.entrance.spool)
+            return Incoming(self._entrance.spool)
         self._others.append(Failed(NOT_UNDERSTOOD, "The part is not of type application/dicom"))
         return None
 
-    async def _begin(self) -> None:
-        if self._complete:
-            await self._free.acquire()
-            group, self._complete = self._complete, []
-            self._tasks.append(asyncio.create_task(self._take(group)))
-
-    async def _take(self, group: list[Incoming]) -> list[Stored | Failed]:
+    def _take(self, group: list[Incoming]) -> list[Stored | Failed]:
         try:
-            results = await in_thread(partial(self.entrance.take_many, group, self._offer))
-            return [_told(result) for result in results]
+            return [_told(result) for result in self._entrance.take_many(group, self._offer)]
         except RetryableError as error:  # none of them could be written to the disk
             return [_told(error) for _ in group]
-        finally:
-            self._free.release()
 
     def _offer(self, path: Path, digest: str) -> Offer:
         return Offer(
             path=path,
             filename="instance.dcm",
             source="stow",
-            user_id=self.entrance.caller.user_id or None,
+            user_id=self._entrance.caller.user_id or None,
             digest=digest,
             mime_type=DICOM,
-            declared=Declared(study_uid=self.study_uid),
+            declared=Declared(study_uid=self._study_uid),
         )
 
 

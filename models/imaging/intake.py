@@ -94,16 +94,13 @@ class Intake:
                 ready[index] = self._prepare(offer)
             except Exception as error:  # noqa: BLE001 # each one's own error is its caller's to raise
                 results[index] = error
-        together = self._write_together(ready)
-        for index, one in ready.items():
-            try:
-                taken = together.get(index) or self._write(one)
-            except Exception as error:  # noqa: BLE001 # the same
-                one.forget_wrapped(offers[index].path)
-                results[index] = error
+        for index, taken in self._write_all(ready).items():
+            if isinstance(taken, Exception):
+                ready[index].forget_wrapped(offers[index].path)
+                results[index] = taken
             else:
-                one.forget()
-                results[index] = _stored(one.new, taken)
+                ready[index].forget()
+                results[index] = _stored(ready[index].new, taken)
         return [results[index] for index in range(len(offers))]
 
     def take_within(self, pipeline: Pipeline, offer: Offer) -> tuple[Stored, Callable[[], None]]:
@@ -197,9 +194,23 @@ class Intake:
     def _put_both(self, one: _Ready) -> list[str]:
         return [self._put(one, each) for each in (one.new.original, one.new.wrapped) if each is not None]
 
-    def _write(self, one: _Ready) -> Taken:
-        with tenant_pipeline(self._tenant_id) as pipeline:
-            return self._write_in(pipeline, one)
+    def _write_all(self, ready: Mapping[int, _Ready]) -> dict[int, Taken | Exception]:
+        """Together what can be: of a new series the first by itself, which makes the place of the others."""
+        left, written = dict(ready), dict[int, Taken | Exception]()
+        together = self._write_together(left)
+        if together == {} and left:
+            first = next(iter(left))
+            written[first] = self._write(left.pop(first))
+            together = self._write_together(left)
+        written |= together or {}
+        return written | {index: self._write(one) for index, one in left.items() if index not in written}
+
+    def _write(self, one: _Ready) -> Taken | Exception:
+        try:
+            with tenant_pipeline(self._tenant_id) as pipeline:
+                return self._write_in(pipeline, one)
+        except Exception as error:  # noqa: BLE001 # its caller's to raise
+            return error
 
     def _write_in(self, pipeline: Pipeline, one: _Ready) -> Taken:
         def put(each: Bytes) -> str:
@@ -210,10 +221,10 @@ class Intake:
         except NotLetInError as error:
             raise NotLetInError(error.rule, one.new.found, one.new.mime_type) from None
 
-    def _write_together(self, ready: Mapping[int, _Ready]) -> Mapping[int, Taken]:
-        """Those that are the next of their series. Where one fails none is stored, and each is tried by itself."""
+    def _write_together(self, ready: Mapping[int, _Ready]) -> Mapping[int, Taken] | None:
+        """Those that are the next of their series. None: one failed, nothing is stored, and each is to be tried."""
         if len(ready) < 2:
-            return {}
+            return None
         by_uid = {
             one.new.found.image_uid: index for index, one in reversed(list(ready.items()))
         }  # of doubles the first
@@ -228,7 +239,7 @@ class Intake:
                 ]
                 finish_group(pipeline, self._tenant_id, members)
         except Exception:  # noqa: BLE001 # met again, and told, by the one it is about
-            return {}
+            return None
         return {by_uid[uid]: taken for uid, taken in made.items()}
 
 
