@@ -45,6 +45,22 @@ class DeclaredAnswer(BaseModel):
     uploads: list[UploadAnswer]
 
 
+class BinaryAnswer(BaseModel):
+    """What became of one binary of several."""
+
+    id: int = Field(description="The upload's")
+    status: int = Field(description="What a request of its own would have been answered with")
+    upload: UploadAnswer | None = Field(default=None, description="With status 200")
+    error: str | None = Field(default=None, description="With any other status")
+    field: str | None = Field(default=None, description="Which the error is about")
+
+
+class BinariesAnswer(BaseModel):
+    """Every binary of a request, in order."""
+
+    uploads: list[BinaryAnswer]
+
+
 class UploadPage(BaseModel):
     """A page of uploads."""
 

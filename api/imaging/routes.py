@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from api.errors import errors
 from api.imaging import (
+    binaries_routes,
     bulk_routes,
     file_routes,
     form_routes,
@@ -26,11 +27,25 @@ from api.imaging.heading import HeadAsGet
 
 BY_TOKEN = part_door.BY_TOKEN
 MIDDLEWARE = (HeadAsGet, CrossOrigin)
-LARGE_BODIES = ("/api/v1/radiology/uploads/*/binary", "/api/v1/radiology/images", "/dicom-web/")
+LARGE_BODIES = (
+    "/api/v1/radiology/uploads/*/binary",
+    "/api/v1/radiology/uploads/binaries",
+    "/api/v1/radiology/images",
+    "/dicom-web/",
+)
 
 router = APIRouter()
 radiology = APIRouter(prefix="/api/v1/radiology", responses=errors())
-for part in (order_routes, study_routes, image_routes, file_routes, grant_routes, upload_routes, form_routes):
+for part in (
+    order_routes,
+    study_routes,
+    image_routes,
+    file_routes,
+    grant_routes,
+    upload_routes,
+    binaries_routes,
+    form_routes,
+):
     radiology.include_router(part.router)
 router.include_router(radiology)
 dicomweb = APIRouter(prefix="/dicom-web", responses=errors())

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.contract
 OPEN = {"/healthz", "/readyz", "/metrics"}
 WITHOUT_SIGN_IN = {"sign_in", "ask_for_password_link", "use_password_link"}
 
-OWN_ANSWER = {("store_instances", "409"), ("store_instances_of_study", "409"), ("upload_images", "409")}
+OWN_ANSWER = {
+    (name, "409") for name in ("store_instances", "store_instances_of_study", "upload_images", "add_binaries")
+}
 """Nothing of many was stored: the answer says of each why (DICOM PS3.18, 10.5.3, asks for that)."""
 
 

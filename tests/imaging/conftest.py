@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.factories import make_tenant
 from tests.imaging.s3_servers import moto, swift
 
 __all__ = ["moto", "swift"]
+BINARIES = "/api/v1/radiology/uploads/binaries"
 
 
 @dataclass
@@ -104,6 +105,12 @@ class Clinic:
         answer: httpx.Response = self.technician.patch(address, content=data, headers={"Upload-Offset": str(offset)})
         return answer
 
+    def send_together(self, files: Mapping[Any, bytes]) -> httpx.Response:
+        """The second step of several uploads, by their numbers."""
+        body, content_type = form_of(files)
+        answer: httpx.Response = self.technician.post(BINARIES, content=body, headers={"Content-Type": content_type})
+        return answer
+
     def objects(self) -> list[Path]:
         """Every stored file of the tenant, the spool's not among them."""
         root = self.media / self.slug / "radiology"
@@ -120,6 +127,13 @@ def related(files: Sequence[bytes], boundary: str = "b0unda2y") -> tuple[bytes, 
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     body = b"".join(head + file + b"\r\n" for file in files) + f"--{boundary}--\r\n".encode()
     return body, f'multipart/related; type="application/dicom"; boundary={boundary}'
+
+
+def form_of(files: Mapping[Any, bytes], boundary: str = "b0unda2y") -> tuple[bytes, str]:
+    """A form of files by the names of their fields, and its content type."""
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="%s"; filename="a.dcm"\r\n\r\n'
+    body = b"".join((head % name).encode() + file + b"\r\n" for name, file in files.items())
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
 @pytest.fixture

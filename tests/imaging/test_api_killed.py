@@ -2,8 +2,7 @@
 
 import hashlib
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from tests.api.helpers import make_token
 from tests.conftest import Database
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, STUDY, ct
+from tests.imaging.lines import wait_until
 from tests.launcher.running import PATIENCE_SECONDS
 from tests.vitals.serving import Servers, servers
 
@@ -29,13 +29,6 @@ def nothing_is_stored(database: Database) -> Iterator[None]:
     with closing(psycopg2.connect(database.superuser_url)) as connection, connection.cursor() as cursor:
         cursor.execute("LOCK TABLE radiology_image IN EXCLUSIVE MODE")
         yield
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def begin(hub: Servers, path: str, token: str, content: bytes) -> socket.socket:
@@ -60,12 +53,12 @@ def begun(clinic: Clinic, database: Database, hub: Servers, path: str, token: st
     sent = FILE[:2_500_000] if moment == "in the middle" else FILE
     if moment == "stored, not answered":
         line = begin(hub, path, token, sent)
-        wait_until(lambda: clinic.rows("SELECT state FROM image_upload") == [("stored",)])
+        wait_until(lambda: clinic.rows("SELECT state FROM image_upload") == [("stored",)], PATIENCE_SECONDS)
     else:
         with nothing_is_stored(database):
             line = begin(hub, path, token, sent)
             least = 2_000_000 if moment == "in the middle" else len(FILE)
-            wait_until(lambda: here(clinic) >= least)
+            wait_until(lambda: here(clinic) >= least, PATIENCE_SECONDS)
             hub.kill("api-1")
     if hub.running["api-1"].poll() is None:
         hub.kill("api-1")

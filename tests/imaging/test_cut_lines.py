@@ -3,9 +3,8 @@
 import hashlib
 import random
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from tasks.clients.storage.spool import spool_of
 from tests.api.helpers import make_token
 from tests.imaging.conftest import Clinic, related
 from tests.imaging.dicoms import SERIES, STUDY, ct
+from tests.imaging.lines import cut, wait_until
 from tests.vitals.serving import served
 
 pytestmark = pytest.mark.api
@@ -36,29 +36,8 @@ def token(clinic: Clinic) -> str:
     return make_token(clinic.tenant_id, int(clinic.technician.headers["X-Test-User"]))
 
 
-@contextmanager
-def cut(address: str, token: str, path: str, part: bytes, offset: int, *, after: int) -> Iterator[None]:
-    """Begin to send a part, and break the line after so many bytes of it, at the end of the block."""
-    place = urlsplit(address)
-    head = (
-        f"PATCH {path} HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
-        f"Upload-Offset: {offset}\r\nContent-Length: {len(part)}\r\n\r\n"
-    )
-    with socket.create_connection((str(place.hostname), int(place.port or 0))) as line:
-        line.sendall(head.encode() + part[:after])
-        yield
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # cut, not closed
-
-
 def offset_of(client: httpx.Client, path: str) -> int:
     return int(client.head(path).headers["Upload-Offset"])
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @dataclass
@@ -119,7 +98,8 @@ def test_cut_at_random_positions_it_goes_on_where_it_was_and_ends_as_one_image(
 
         for before, place in pairwise((0, *places)):
             arrived.count = 0
-            with cut(address, token, path, file[before:], before, after=place - before):
+            headers = {"Upload-Offset": before}
+            with cut(address, token, f"PATCH {path}", headers, file[before:], after=place - before):
                 wait_until(lambda: arrived.count == place - before)  # noqa: B023 # called at once
             wait_until(lambda: has_grown(place) and is_let_go(clinic, upload_id))  # noqa: B023 # the same
         assert seen == sorted(seen), "what was here is not here any more"

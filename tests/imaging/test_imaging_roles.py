@@ -21,6 +21,7 @@ UPLOADING = """
     HEAD /api/v1/radiology/uploads/{upload_id}/binary
     PATCH /api/v1/radiology/uploads/{upload_id}/binary
     PUT /api/v1/radiology/uploads/{upload_id}/binary
+    POST /api/v1/radiology/uploads/binaries
     POST /api/v1/radiology/uploads/{upload_id}/retry
     POST /api/v1/radiology/uploads/{upload_id}/discard
     POST /api/v1/radiology/images
