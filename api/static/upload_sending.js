@@ -1,50 +1,13 @@
-// Files on their way: read, declared in batches, sent in parts that can be sent again, until each has come to an end.
-import { Halted, Line, LineBroke, Stopped, ask, saidBy } from "./upload_line.js";
-import { readHeader } from "./upload_header.js";
+// Files on their way: sent in parts that can be sent again, small ones together, until each has come to an end.
+import { AT_ONCE, Declaring, UPLOADS } from "./upload_declaring.js";
+import { Halted, LineBroke, Stopped, ask, saidBy } from "./upload_line.js";
 
-const UPLOADS = "/api/v1/radiology/uploads";
 const PART = 4 * 1024 * 1024;
-const AT_ONCE = 3;
-const PICTURES = ""; // the study of files that name none
-const BATCH = 100; // files of one declaration at most; the first ones are small, so that sending begins soon
+const [SMALL, TOGETHER] = [1024 * 1024, 10]; // files of at most so many bytes go so many in a request, all of them a part's size at most
 const MOST_DAMAGED = 3;
-const NO_IMAGES = /^(DICOMDIR|Thumbs\.db|desktop\.ini|\..*)$/i;
-
-/** One file: `state` is waiting, reading, ready, sending, stored, held, refused, failed or skipped. */
-export class Entry {
-  constructor(file) {
-    [this.file, this.name, this.size] = [file, file.name, file.size];
-    [this.state, this.said, this.sent, this.offset, this.damaged] = ["waiting", "", 0, 0, 0];
-    [this.id, this.about, this.sha256] = [null, null, ""];
-  }
-
-  get isOver() { return ["stored", "held", "refused", "failed", "skipped"].includes(this.state); }
-}
 
 /** All files of the page. `onChange(entry)` after each step of one, `onLine(seconds)` when the line breaks or is back. */
-export class Sending {
-  constructor({ orderId, largest, unfinished, onChange, onLine, onHalt }) {
-    Object.assign(this, { orderId, largest, unfinished, onChange, onHalt });
-    [this.entries, this.toRead, this.toSend, this.declaring] = [[], [], [], new Map()];
-    [this.known, this.hashes, this.isPaused, this.isReading, this.sending, this.step] = [new Map(), 0, false, false, 0, 1];
-    this.line = new Line(onLine);
-    this.stopping = new AbortController();
-    this.worker = new Worker(new URL("./upload_hash.js", import.meta.url));
-    this.asked = new Map();
-    this.worker.onmessage = ({ data }) => { this.asked.get(data.number)(data.sha256); this.asked.delete(data.number); };
-  }
-
-  add(files) {
-    for (const file of files) {
-      if (NO_IMAGES.test(file.name) || file.size === 0) continue;
-      const entry = new Entry(file);
-      this.entries.push(entry);
-      if (file.size > this.largest) this.end(entry, "refused", "Larger than is accepted");
-      else this.toRead.push(entry), this.onChange(entry);
-    }
-    this.go();
-  }
-
+export class Sending extends Declaring {
   pause() {
     this.isPaused = true;
     this.stopping.abort();
@@ -67,128 +30,35 @@ export class Sending {
     this.go();
   }
 
-  end(entry, state, said = "") {
-    Object.assign(entry, { state, said });
-    if (state === "stored" || state === "held") entry.sent = entry.size;
-    this.onChange(entry);
-  }
-
   go() {
     if (!this.isReading) this.readAll();
     while (this.sending < AT_ONCE && this.toSend.length && !this.isPaused) this.sendNext();
   }
 
-  // Reading and declaring ------------------------------------------------------------------------------------------
-  async readAll() {
-    this.isReading = true;
-    try {
-      while (!this.isPaused && (this.toRead.length || this.declaring.size)) {
-        const entry = this.toRead.shift();
-        if (entry) await this.read(entry);
-        const isHungry = !this.toRead.length || (this.toSend.length < AT_ONCE && this.undeclared >= this.step);
-        let isIdle = !entry;
-        for (const [key, batch] of [...this.declaring]) {
-          if (this.isPaused || !(isHungry || batch.length >= BATCH)) continue;
-          if (key === PICTURES && this.isAtDicom) continue;
-          isIdle = false;
-          this.declaring.delete(key);
-          this.step = Math.min(2 * this.step, BATCH);
-          await this.trying(() => this.declare(batch), batch, key);
-        }
-        this.go();
-        if (isIdle) break; // pictures wait for what is being sent: its end comes back here
-      }
-    } finally {
-      this.isReading = false;
-    }
-  }
-
-  /** Pictures join the study of their order, so they come last: the first of them would make a study of its own. */
-  get isAtDicom() {
-    return this.toRead.length + this.toSend.length + this.sending > 0 || [...this.declaring.keys()].some((key) => key !== PICTURES);
-  }
-
-  get undeclared() { return [...this.declaring.values()].reduce((sum, batch) => sum + batch.length, 0); }
-
-  async read(entry) {
-    entry.state = "reading";
-    this.onChange(entry);
-    try {
-      entry.about = await readHeader(entry.file);
-    } catch {
-      return this.end(entry, "failed", "Cannot be read from the disk: choose it again");
-    }
-    const { kind } = entry.about;
-    if (kind === "none") return this.end(entry, "skipped", "No image: neither DICOM, JPEG nor PNG");
-    if (kind === "picture" && !this.orderId) return this.end(entry, "refused", "A picture does not say whose it is: choose the order first");
-    if (kind === "whole") return this.ready(entry);
-    entry.sha256 = await this.hash(entry.file);
-    if (!entry.sha256) return this.end(entry, "failed", "Cannot be read from the disk: choose it again");
-    entry.key = entry.about.image ?? entry.sha256;
-    const other = this.known.get(entry.key);
-    if (other && other.sha256 !== entry.sha256) return this.end(entry, "refused", `Has the same image UID as ${other.name}, and other content`);
-    if (other && other.state !== "failed") return this.end(entry, "skipped", "Chosen twice");
-    if (other) this.end(other, "skipped", "Chosen again");
-    this.known.set(entry.key, entry);
-    const begun = this.unfinished.get(entry.sha256);
-    if (begun && (!entry.about.image || begun.image_uid === entry.about.image)) {
-      if ((begun.radiology_order_id ?? "") !== (this.orderId ?? "")) {
-        const where = begun.radiology_order_id ? `for order ${begun.radiology_order_id}` : "without an order";
-        return this.end(entry, "refused", `Begun before ${where}: go on there, or discard it under Uploads`);
-      }
-      Object.assign(entry, { id: begun.id, offset: null });
-      return this.ready(entry);
-    }
-    const study = entry.about.study ?? PICTURES;
-    this.declaring.set(study, [...(this.declaring.get(study) ?? []), entry]);
-  }
-
-  hash(file) {
-    const number = ++this.hashes;
-    return new Promise((resolve) => {
-      this.asked.set(number, resolve);
-      this.worker.postMessage({ number, file });
-    });
-  }
-
-  async declare(batch) {
-    const images = batch.map((entry) => ({
-      filename: entry.name.slice(-200), file_size: entry.size, checksum: entry.sha256,
-      ...(entry.about.kind === "picture" ? { mime_type: entry.about.mime } : { image_uid: entry.about.image, series_uid: entry.about.series }),
-    }));
-    const study = batch[0].about.study;
-    const given = { ...(study && { study_uid: study }), ...(this.orderId && { radiology_order_id: this.orderId }), images };
-    const answer = await ask("POST", UPLOADS, { body: JSON.stringify(given), headers: { "Content-Type": "application/json" } });
-    if (answer.status === 201) {
-      answer.body.uploads.forEach((upload, index) => {
-        batch[index].id = upload.id;
-        if (upload.state === "stored") return this.end(batch[index], "stored", "Was here already");
-        if (upload.state === "held") return this.ended(batch[index], upload);
-        batch[index].offset = upload.received_bytes ? null : 0;
-        this.ready(batch[index]);
-      });
-    } else if (batch.length > 1) { // one of them is the reason: halves, until it stands alone
-      const middle = batch.length >> 1;
-      await this.retried(() => this.declare(batch.slice(0, middle)));
-      await this.retried(() => this.declare(batch.slice(middle)));
-    } else {
-      this.end(batch[0], answer.status === 500 ? "failed" : "refused", saidBy(answer.body));
-    }
-  }
-
-  ready(entry) {
-    entry.state = "ready";
-    this.toSend.push(entry);
-    this.onChange(entry);
-  }
-
-  // Sending ----------------------------------------------------------------------------------------------------------
   async sendNext() {
-    const entry = this.toSend.shift();
+    const entries = this.next();
     this.sending++;
-    await this.trying(() => (entry.about.kind === "whole" ? this.sendWhole(entry) : this.send(entry)), [entry]);
+    await this.trying(() => this.sendAll(entries), entries);
     this.sending--;
     this.go();
+  }
+
+  /** The first that waits, and with a small one those after it that are small, too, as far as they fit into one request. */
+  next() {
+    const isSmall = ({ about, offset, size }) => about.kind !== "whole" && offset === 0 && size <= SMALL;
+    const entries = [this.toSend.shift()];
+    let bytes = entries[0].size;
+    while (isSmall(entries[0]) && this.toSend.length && isSmall(this.toSend[0]) && entries.length < TOGETHER) {
+      if ((bytes += this.toSend[0].size) > PART) break;
+      entries.push(this.toSend.shift());
+    }
+    return entries;
+  }
+
+  /** Several together at first; what did not come to an end then goes on by itself, from where its bytes ended. */
+  async sendAll(entries) {
+    if (entries.length > 1 && entries.every((entry) => entry.offset === 0)) await this.sendTogether(entries);
+    for (const entry of entries.filter((one) => !one.isOver)) await (entry.about.kind === "whole" ? this.sendWhole(entry) : this.send(entry));
   }
 
   /** Until it is done: again and again while the line is broken; put back where it came from when it is stopped. */
@@ -221,14 +91,13 @@ export class Sending {
   async send(entry) {
     const address = `${UPLOADS}/${entry.id}/binary`;
     const { signal } = this.stopping;
-    entry.state = "sending";
-    this.onChange(entry);
+    this.begin(entry);
     if (entry.offset === null) {
       const head = await ask("HEAD", address, { signal });
       if (head.status === 404) return this.end(entry, "failed", "Not known any more");
       entry.offset = Number(head.offset) || 0;
     }
-    for (;;) {
+    while (!entry.isOver) {
       const from = entry.offset;
       entry.offset = null; // where it is to be asked for, should the line break now
       const body = await this.part(entry, from);
@@ -237,16 +106,52 @@ export class Sending {
       const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": String(from) };
       const answer = await ask("PATCH", address, { body, headers, signal, onSent });
       this.line.whole();
-      if (answer.status === 200 && answer.body.state !== "declared") return this.ended(entry, answer.body);
-      if (answer.status === 200) entry.offset = answer.body.received_bytes;
-      else if (answer.status === 409 && answer.offset) entry.offset = Number(answer.offset);
-      else if (answer.status === 409) return this.ended(entry, (await ask("GET", `${UPLOADS}/${entry.id}`, { signal })).body);
-      else if (answer.status === 422 && answer.body.fields?.[0]?.field === "checksum" && ++entry.damaged < MOST_DAMAGED) entry.offset = 0;
-      else if (answer.status === 422 && entry.damaged) return this.end(entry, "failed", "Came damaged, or changed on the disk: choose it again");
-      else return this.end(entry, answer.status === 500 || answer.status === 404 ? "failed" : "refused", saidBy(answer.body));
-      entry.sent = entry.offset;
-      this.onChange(entry);
+      await this.took(entry, answer);
     }
+  }
+
+  async sendTogether(entries) {
+    const { signal } = this.stopping;
+    const [form, sent] = [new FormData(), []];
+    for (const entry of entries) {
+      this.begin(entry);
+      entry.offset = null; // as above
+      const body = await this.part(entry, 0);
+      if (body) form.append(entry.id, new Blob([body])), sent.push(entry);
+    }
+    const onSent = (count) => {
+      for (const entry of sent) {
+        entry.sent = Math.max(0, Math.min(count, entry.size));
+        count -= entry.size;
+        this.onChange(entry);
+      }
+    };
+    const answer = await ask("POST", `${UPLOADS}/binaries`, { body: form, signal, onSent });
+    this.line.whole();
+    const byId = new Map((answer.body.uploads ?? []).map((one) => [one.id, one]));
+    for (const entry of sent) {
+      const one = byId.get(entry.id);
+      if (!one) await this.took(entry, answer);
+      else if (one.status !== 503) await this.took(entry, { status: one.status, body: one.upload ?? { fields: [{ field: one.field, message: one.error }] } });
+    }
+  }
+
+  begin(entry) {
+    entry.state = "sending";
+    this.onChange(entry);
+  }
+
+  /** What was said to a part: it has come to an end, or `offset` is where it goes on. */
+  async took(entry, { status, body, offset }) {
+    if (status === 200 && body.state !== "declared") return this.ended(entry, body);
+    if (status === 200) entry.offset = body.received_bytes;
+    else if (status === 409 && offset) entry.offset = Number(offset);
+    else if (status === 409) return this.ended(entry, (await ask("GET", `${UPLOADS}/${entry.id}`, { signal: this.stopping.signal })).body);
+    else if (status === 422 && body.fields?.[0]?.field === "checksum" && ++entry.damaged < MOST_DAMAGED) entry.offset = 0;
+    else if (status === 422 && entry.damaged) return this.end(entry, "failed", "Came damaged, or changed on the disk: choose it again");
+    else return this.end(entry, status === 500 || status === 404 ? "failed" : "refused", saidBy(body));
+    entry.sent = entry.offset;
+    this.onChange(entry);
   }
 
   async part(entry, from) {
@@ -267,8 +172,7 @@ export class Sending {
 
   /** A file whose UIDs are not read here goes by the form, in one piece. */
   async sendWhole(entry) {
-    entry.state = "sending";
-    this.onChange(entry);
+    this.begin(entry);
     const form = new FormData();
     if (this.orderId) form.append("radiology_order_id", this.orderId);
     form.append("files", entry.file, entry.name);
