@@ -28,6 +28,7 @@ SIDE = 512
 A_REQUEST = 10
 """Instances of a STOW request: what Orthanc's own client puts into one (DicomWeb.StowMaxInstances)."""
 BOUNDARY = "benchmark-boundary"
+TAIL = f"--{BOUNDARY}--\r\n".encode()
 LARGE = "1.2.826.0.1.3680043.8.498.77"
 """The UID of the study of gigabytes."""
 
@@ -138,15 +139,14 @@ def plainly(files: Sequence[bytes], folder: Path) -> float:
 def stow(url: str, path: str, files: Sequence[bytes], token: str = "") -> float:
     """Seconds to store them by STOW-RS, so many instances a request as Orthanc sends by itself."""
     head = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-    tail = f"--{BOUNDARY}--\r\n".encode()
     headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'}
     groups = [files[first : first + A_REQUEST] for first in range(0, len(files), A_REQUEST)]
-    bodies = [b"".join(head + file + b"\r\n" for file in group) + tail for group in groups]
+    bodies = [b"".join(head + file + b"\r\n" for file in group) + TAIL for group in groups]
     return _all(url, "POST", [(path, body, headers) for body in bodies], token)
 
 
-def two_steps(url: str, files: Sequence[bytes], token: str) -> float:
-    """Seconds to declare them at once, and then to send each."""
+def two_steps(url: str, files: Sequence[bytes], token: str, a_request: int) -> float:
+    """Seconds to declare them at once, and then to send them: each by itself, or so many a request."""
     import pydicom
 
     read = [pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
@@ -164,13 +164,24 @@ def two_steps(url: str, files: Sequence[bytes], token: str) -> float:
     started = time.perf_counter()
     declared = _one(url, "POST", "/api/v1/radiology/uploads", body, {"Content-Type": "application/json"}, token)
     ids = [upload["id"] for upload in json.loads(declared)["uploads"]]
-    headers = {"Content-Type": "application/octet-stream", "Upload-Offset": "0"}
-    wanted = [
-        (f"/api/v1/radiology/uploads/{upload_id}/binary", file, headers)
-        for upload_id, file in zip(ids, files, strict=True)
-    ]
-    _all(url, "PATCH", wanted, token)
-    return time.perf_counter() - started
+    declaring = time.perf_counter() - started
+    if a_request == 1:
+        headers = {"Content-Type": "application/octet-stream", "Upload-Offset": "0"}
+        wanted = [
+            (f"/api/v1/radiology/uploads/{upload_id}/binary", file, headers)
+            for upload_id, file in zip(ids, files, strict=True)
+        ]
+        return declaring + _all(url, "PATCH", wanted, token)
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    parts = [_part(upload_id, file) for upload_id, file in zip(ids, files, strict=True)]
+    forms = [b"".join(parts[first : first + a_request]) + TAIL for first in range(0, len(parts), a_request)]
+    wanted = [("/api/v1/radiology/uploads/binaries", form, headers) for form in forms]
+    return declaring + _all(url, "POST", wanted, token)
+
+
+def _part(upload_id: int, file: bytes) -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{upload_id}"; filename="{upload_id}.dcm"\r\n\r\n'
+    return head.encode() + file + b"\r\n"
 
 
 def _one(url: str, method: str, path: str, body: bytes, headers: dict[str, str], token: str) -> bytes:
