@@ -5,26 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from models.imaging.files import keep, sha256_of
 from models.imaging.offers import Offer, said_of
-from models.imaging.picturing import PictureIntake, key_of
-from models.imaging.ports import (
-    DICOM,
-    ImageParser,
-    Instance,
-    NotAnImageError,
-    ObjectStorage,
-    Picture,
-)
-from models.imaging.rules import NotLetInError, refuse_other_than_declared
+from models.imaging.ports import DICOM, ImageParser, ObjectStorage
+from models.imaging.preparing import Preparing, Ready
+from models.imaging.rules import NotLetInError
 from models.imaging.stores.uploads import hold_new
 from models.imaging.stores.writing import Bytes, NewImage, Taken, Writing, write_image
 from models.imaging.stores.writing_groups import Member, finish_group, insert_group
 from models.imaging.uids import derived_uid
 from models.kernel.audit import Actor
-from models.kernel.errors import HeldError
 from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import tenant_pipeline, tenant_session
 
@@ -45,31 +36,12 @@ class Stored:
     mime_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """An image that passed the rules that need no database, and the files of its objects by key."""
-
-    new: NewImage
-    files: Mapping[str, Path]
-    settle: Callable[[], None] | None
-
-    def forget(self) -> None:
-        """It is stored: the files have other names by now."""
-        for path in self.files.values():
-            path.unlink(missing_ok=True)
-
-    def forget_wrapped(self, offered: Path) -> None:
-        """It is not: what was made of it goes, what was offered stays."""
-        for path in self.files.values():
-            if path != offered:
-                path.unlink(missing_ok=True)
-
-
 class Intake:
     """Takes images in for one tenant and actor. Thread-safe: every call has transactions of its own."""
 
     def __init__(self, tenant_id: int, actor: Actor, storage: ObjectStorage, parser: ImageParser) -> None:
-        self._tenant_id, self._actor, self._storage, self._parser = tenant_id, actor, storage, parser
+        self._tenant_id, self._actor, self._storage = tenant_id, actor, storage
+        self._preparing = Preparing(tenant_id, parser)
 
     def take(self, offer: Offer) -> Stored:
         """Store the image, durably, with its rows; the same bytes again are as good as stored now.
@@ -88,10 +60,10 @@ class Intake:
         The next images of their series are stored by one transaction: its fixed costs are most of an image's.
         """
         results: dict[int, Stored | Exception] = {}
-        ready: dict[int, _Ready] = {}
+        ready: dict[int, Ready] = {}
         for index, offer in enumerate(offers):
             try:
-                ready[index] = self._prepare(offer)
+                ready[index] = self._preparing.ready(offer)
             except Exception as error:  # noqa: BLE001 # each one's own error is its caller's to raise
                 results[index] = error
         for index, taken in self._write_all(ready).items():
@@ -108,7 +80,7 @@ class Intake:
 
         It removes the file that was offered: until then only the transaction's rows know of the image.
         """
-        ready = self._prepare(offer)
+        ready = self._preparing.ready(offer)
         try:
             return _stored(ready.new, self._write_in(pipeline, ready)), ready.forget
         except Exception:
@@ -143,58 +115,22 @@ class Intake:
             keep_as(upload.id)
         return upload.id
 
-    def _prepare(self, offer: Offer) -> _Ready:
-        size = offer.path.stat().st_size
-        if offer.size is not None and offer.size != size:
-            raise NotLetInError("size")
-        digest = offer.digest or sha256_of(offer.path)
-        if offer.checksum is not None and offer.checksum != digest:
-            raise NotLetInError("checksum")
-        try:
-            found = self._parser.read(offer.path)
-        except (NotAnImageError, HeldError) as error:
-            raise NotLetInError(error.rule) from None
-        is_said = offer.mime_type in (None, found.mime_type if isinstance(found, Picture) else DICOM)
-        if not is_said:
-            raise NotLetInError("mime_type", found if isinstance(found, Instance) else None)
-        if isinstance(found, Picture):
-            return self._prepare_picture(offer, found, digest, size)
-        try:
-            refuse_other_than_declared(found, offer.declared)
-        except NotLetInError as error:
-            raise NotLetInError(error.rule, found) from None
-        original = Bytes(key_of(found, offer.filename), digest, size)
-        return _Ready(_new(offer, found, DICOM, original), {original.key: offer.path}, offer.settle)
-
-    def _prepare_picture(self, offer: Offer, picture: Picture, digest: str, size: int) -> _Ready:
-        """The picture as it came, and beside it a Secondary Capture of it for the viewer."""
-        pictures = PictureIntake(self._tenant_id, self._parser)
-        found, whose = pictures.instance_of(offer, picture, digest)
-        original = Bytes(key_of(found, offer.filename), digest, size)
-        try:
-            whose.refuse_other(offer.declared)
-            wrapped, path, found = pictures.wrap(offer, found)
-        except NotLetInError as error:
-            raise NotLetInError(error.rule, found, picture.mime_type) from None
-        new = _new(offer, found, picture.mime_type, original, wrapped)
-        return _Ready(new, {original.key: offer.path, wrapped.key: path}, offer.settle)
-
-    def _put(self, one: _Ready, each: Bytes) -> str:
+    def _put(self, one: Ready, each: Bytes) -> str:
         if one.settle is not None:
             one.settle()
         mime_type = one.new.mime_type if each is one.new.original else DICOM
         return keep(self._storage, each, one.files[each.key], mime_type)
 
-    def _put_all(self, several: Sequence[_Ready]) -> list[list[str]]:
+    def _put_all(self, several: Sequence[Ready]) -> list[list[str]]:
         """The keys of each one's objects, put at once: what a put takes is its way to the disk, or to S3, and back."""
         putting = [_threads().submit(self._put_both, one) for one in several]
         wait(putting)  # whatever becomes of one: none goes on when we have returned
         return [one.result() for one in putting]
 
-    def _put_both(self, one: _Ready) -> list[str]:
+    def _put_both(self, one: Ready) -> list[str]:
         return [self._put(one, each) for each in (one.new.original, one.new.wrapped) if each is not None]
 
-    def _write_all(self, ready: Mapping[int, _Ready]) -> dict[int, Taken | Exception]:
+    def _write_all(self, ready: Mapping[int, Ready]) -> dict[int, Taken | Exception]:
         """Together what can be: of a new series the first by itself, which makes the place of the others."""
         left, written = dict(ready), dict[int, Taken | Exception]()
         together = self._write_together(left)
@@ -205,14 +141,14 @@ class Intake:
         written |= together or {}
         return written | {index: self._write(one) for index, one in left.items() if index not in written}
 
-    def _write(self, one: _Ready) -> Taken | Exception:
+    def _write(self, one: Ready) -> Taken | Exception:
         try:
             with tenant_pipeline(self._tenant_id) as pipeline:
                 return self._write_in(pipeline, one)
         except Exception as error:  # noqa: BLE001 # its caller's to raise
             return error
 
-    def _write_in(self, pipeline: Pipeline, one: _Ready) -> Taken:
+    def _write_in(self, pipeline: Pipeline, one: Ready) -> Taken:
         def put(each: Bytes) -> str:
             return self._put(one, each)
 
@@ -221,7 +157,7 @@ class Intake:
         except NotLetInError as error:
             raise NotLetInError(error.rule, one.new.found, one.new.mime_type) from None
 
-    def _write_together(self, ready: Mapping[int, _Ready]) -> Mapping[int, Taken] | None:
+    def _write_together(self, ready: Mapping[int, Ready]) -> Mapping[int, Taken] | None:
         """Those that are the next of their series. None: one failed, nothing is stored, and each is to be tried."""
         if len(ready) < 2:
             return None
@@ -249,20 +185,6 @@ def _threads() -> ThreadPoolExecutor:
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)
-
-
-def _new(offer: Offer, found: Instance, mime_type: str, original: Bytes, wrapped: Bytes | None = None) -> NewImage:
-    return NewImage(
-        found=found,
-        filename=offer.filename,
-        mime_type=mime_type,
-        source=offer.source,
-        user_id=offer.user_id,
-        original=original,
-        wrapped=wrapped,
-        radiology_order_id=offer.radiology_order_id,
-        upload_id=offer.upload_id,
-    )
 
 
 def _stored(new: NewImage, taken: Taken) -> Stored:
