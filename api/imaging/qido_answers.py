@@ -7,7 +7,7 @@ from models.imaging.dicom_json import UTF8, Attributes, add_columns
 from models.imaging.matching import Key, Level, Search
 from models.imaging.ports import DICOM
 from models.imaging.tables import RadiologyImage
-from tasks.clients.dicom.keywords import ALL
+from tasks.clients.dicom.keywords import ALL, OF_REQUEST, REQUEST
 
 ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
@@ -34,7 +34,18 @@ def answer(row: Sequence[Any], wanted: Search, base: str, is_within: int) -> Att
 def with_kept(found: Attributes, metadata: Mapping[str, Any]) -> Attributes:
     """A series with what an image says of it and Table 10.6.3-4 wants told."""
     _add_from(found, metadata, lambda tag, keyword: keyword in OF_SERIES)
+    number, keyword = REQUEST
+    if requests := metadata.get(keyword):
+        found[f"{number:08X}"] = {"vr": "SQ", "Value": [_request(item) for item in requests]}
     return dict(sorted(found.items()))
+
+
+def _request(item: Mapping[str, str]) -> Attributes:
+    return {
+        f"{tag:08X}": {"vr": vr, "Value": [item[keyword]]}
+        for tag, (keyword, vr) in OF_REQUEST.items()
+        if keyword in item
+    }
 
 
 def _is_asked(key: Key, wanted: Search) -> bool:

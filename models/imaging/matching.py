@@ -30,7 +30,7 @@ class Key:
     column: str
     kind: str
     """`text`, `name`, `code` (a text that may be a list), `codes` (an array), `uid`, `date`, `date_text`, `time`,
-    `number`; `unknown` where it is kept of no image."""
+    `number`; `item` for a text in the items of a sequence."""
 
 
 _REQUEST = "RequestAttributesSequence"
@@ -57,8 +57,8 @@ KEYS = (
     Key("00201209", "NumberOfSeriesRelatedInstances", Level.SERIES, "image_count", "number"),
     Key("00400244", "PerformedProcedureStepStartDate", Level.SERIES, "", "date_text"),
     Key("00400245", "PerformedProcedureStepStartTime", Level.SERIES, "", "time"),
-    Key("00400275.00400009", f"{_REQUEST}.ScheduledProcedureStepID", Level.SERIES, "", "unknown"),
-    Key("00400275.00401001", f"{_REQUEST}.RequestedProcedureID", Level.SERIES, "", "unknown"),
+    Key("00400275.00400009", f"{_REQUEST}.ScheduledProcedureStepID", Level.SERIES, "", "item"),
+    Key("00400275.00401001", f"{_REQUEST}.RequestedProcedureID", Level.SERIES, "", "item"),
     Key("00080016", "SOPClassUID", Level.INSTANCE, "sop_class_uid", "uid"),
     Key("00080018", "SOPInstanceUID", Level.INSTANCE, "image_uid", "uid"),
     Key("00083002", "AvailableTransferSyntaxUID", Level.INSTANCE, "transfer_syntax_uid", "uid"),
@@ -161,7 +161,7 @@ def _match(key: Key, given: Sequence[str]) -> Match | None:
     if len(values) > 1:
         raise UnreadableError(f"{key.keyword} is given twice", field=key.keyword)
     value = values[0]
-    if key.kind in ("text", "name", "unknown"):
+    if key.kind in ("text", "name", "item"):
         return None if set(value) == {"*"} else Match(key, pattern=value)
     if key.kind == "number":
         number = _number(key.keyword, value)

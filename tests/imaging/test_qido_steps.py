@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from tests.imaging.conftest import Clinic
 from tests.imaging.dicoms import SERIES, ct
@@ -16,10 +17,23 @@ STEPS: list[tuple[dict[str, str], list[str]]] = [
     ({"PerformedProcedureStepStartTime": "09-10", "Modality": "C*"}, ["1.2.4"]),
     ({"PerformedProcedureStepStartTime": "0931"}, []),
     ({"PerformedProcedureStepStartTime": ""}, [SERIES, "1.2.4"]),
-    ({"RequestAttributesSequence.ScheduledProcedureStepID": "S1"}, []),
-    ({"00400275.00401001": "R1"}, []),
     ({"RequestAttributesSequence.RequestedProcedureID": "*"}, [SERIES, "1.2.4"]),
+    ({"RequestAttributesSequence.ScheduledProcedureStepID": "S1"}, ["1.2.4"]),
+    ({"RequestAttributesSequence.ScheduledProcedureStepID": "S?"}, ["1.2.4"]),
+    ({"RequestAttributesSequence.ScheduledProcedureStepID": "s1"}, []),
+    ({"00400275.00400009": "S2"}, ["1.2.4"]),
+    ({"00400275.00401001": "R1"}, ["1.2.4"]),
+    ({"00400275.00401001": "R1", "Modality": "MR"}, []),
+    ({"00400275.00401001": "R%"}, []),
+    ({"00400275.00401001": "S1"}, []),
 ]
+
+
+def request(step: str, procedure: str) -> Dataset:
+    item = Dataset()
+    item.ScheduledProcedureStepID, item.RequestedProcedureID = step, procedure
+    item.ScheduledProcedureStepDescription = "not kept"
+    return item
 
 
 def test_series_are_found_by_every_attribute_that_the_standard_names(clinic: Clinic) -> None:
@@ -27,16 +41,22 @@ def test_series_are_found_by_every_attribute_that_the_standard_names(clinic: Cli
     second: dict[str, Any] = {"SeriesNumber": 2, "TimezoneOffsetFromUTC": "+0100"}
     day, time = "PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime"
     step: dict[str, Any] = {day: "20260301", time: "093000.5"}
+    step["RequestAttributesSequence"] = [request("S1", ""), request("S2", "R1"), request("", "")]
     clinic.stow(ct(1, series_uid="1.2.4", **second, **step))
     for query, expected in STEPS:
         rows = found(clinic.technician, "/series", **query)
         assert uids(rows, "0020000E") == expected, query
+    rows = found(clinic.technician, "/series")
     assert (rows[1]["00400244"], rows[1]["00400245"]) == (
         {"vr": "DA", "Value": ["20260301"]},
         {"vr": "TM", "Value": ["093000.5"]},
     )
     assert rows[1]["00080201"] == {"vr": "SH", "Value": ["+0100"]}
-    assert "00400244" not in rows[0]
+    assert rows[1]["00400275"]["Value"] == [
+        {"00400009": {"vr": "SH", "Value": ["S1"]}},
+        {"00400009": {"vr": "SH", "Value": ["S2"]}, "00401001": {"vr": "SH", "Value": ["R1"]}},
+    ]
+    assert not {"00400244", "00400275"} & set(rows[0])
     refused = clinic.technician.get("/dicom-web/studies", params={"00400244": "20260301"})
     assert refused.status_code == 400
     for query in ({"PerformedProcedureStepStartDate": "soon"}, {"RequestAttributesSequence.Favourite": "x"}):

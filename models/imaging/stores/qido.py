@@ -11,16 +11,17 @@ from sqlalchemy import (
     String,
     cast,
     exists,
-    false,
     func,
     literal,
+    literal_column,
     or_,
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from models.imaging.matching import Level, Match, Search
+from models.imaging.matching import Key, Level, Match, Search
 from models.imaging.stores.studies import Seen
 from models.imaging.tables import RadiologyImage, RadiologySeries, RadiologyStudy
 from models.kernel.db import Base
@@ -35,6 +36,8 @@ _ONE_BY_ONE = text(
     "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
 )
 """The newest studies by their index, then what belongs to each: also while the tables' statistics are not there yet."""
+TEXT: ColumnElement[str] = literal_column("'{}'")
+"""The path to a JSON value itself, of which `#>>` makes a text."""
 _WILDCARDS = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%", "?": "_"})
 
 
@@ -92,8 +95,6 @@ def _joined(statement: Select[Any], tenant_id: int, level: Level) -> Select[Any]
 
 
 def _condition(match: Match) -> ColumnElement[bool]:
-    if match.key.kind == "unknown":
-        return false()
     if not match.key.column:
         return _of_an_image(match)
     column: InstrumentedAttribute[Any] = getattr(TABLES[match.key.level], match.key.column)
@@ -114,8 +115,18 @@ def _of_an_image(match: Match) -> ColumnElement[bool]:
     """An attribute of the series that its images alone keep."""
     image = aliased(RadiologyImage)
     is_its = (image.tenant_id == RadiologySeries.tenant_id) & (image.series_id == RadiologySeries.id)
+    if match.key.kind == "item":
+        each = func.jsonb_path_query(image.image_metadata, _path_of(match.key)).column_valued("each")
+        has_one = exists(select(literal(1)).where(_like(each.op("#>>")(TEXT), match.pattern, is_name=False)))
+        return exists(select(literal(1)).where(is_its, has_one.correlate(image)).correlate(RadiologySeries))
     value = func.coalesce(image.image_metadata[match.key.keyword].astext, "")
     return exists(select(literal(1)).where(is_its, _between(value, match)).correlate(RadiologySeries))
+
+
+def _path_of(key: Key) -> ColumnElement[Any]:
+    """`Sequence.Attribute` as the path to every item's value."""
+    sequence, _, attribute = key.keyword.partition(".")
+    return cast(f"$.{sequence}[*].{attribute}", JSONPATH)
 
 
 def _like_one(column: InstrumentedAttribute[Any], match: Match) -> ColumnElement[bool]:

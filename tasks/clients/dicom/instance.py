@@ -5,9 +5,9 @@ from datetime import date
 from typing import Any
 
 from tasks.clients.dicom.dicom_file import DicomFile
-from tasks.clients.dicom.keywords import FIELDS, OTHERS
+from tasks.clients.dicom.keywords import FIELDS, OF_REQUEST, OTHERS, REQUEST
 from tasks.clients.dicom.refusal import RefusalError
-from tasks.clients.dicom.values import Value, Values
+from tasks.clients.dicom.values import MOST_VALUES, Value, Values
 
 MOST_TAG_CHARACTERS = 16_000
 """Of all texts in `tags` together."""
@@ -72,7 +72,20 @@ def _tags(file: DicomFile, values: Values, found: dict[str, list[Value]]) -> dic
         left -= sum(len(value) for value in several if isinstance(value, str))
         if several and left >= 0:
             tags[keyword] = several if len(several) > 1 else several[0]
+    requests = _requests(file, values)
+    if requests and left >= sum(len(text) for item in requests for text in item.values()):
+        tags[REQUEST[1]] = requests
     return tags
+
+
+def _requests(file: DicomFile, values: Values) -> list[dict[str, str]]:
+    """What the file says of the requests it was made for, an item each."""
+    element = file.by_tag.get(REQUEST[0])
+    requests = []
+    for item in ((element and element.items) or [])[:MOST_VALUES]:
+        kept = {OF_REQUEST[one.tag][0]: _first(values.of(one, "SH")) for one in item if one.tag in OF_REQUEST}
+        requests.append({keyword: text for keyword, text in kept.items() if text})
+    return [request for request in requests if request]
 
 
 def _first(values: list[Value] | None) -> str:

@@ -85,3 +85,9 @@ OTHERS = {
     0x00400254: ("PerformedProcedureStepDescription", "LO"),
 }
 ALL = FIELDS | OTHERS
+REQUEST = (0x00400275, "RequestAttributesSequence")
+OF_REQUEST = {
+    0x00400009: ("ScheduledProcedureStepID", "SH"),
+    0x00401001: ("RequestedProcedureID", "SH"),
+}
+"""What of its items is kept: by these PS3.18 (10.6.1.2.3) lets series be found."""
