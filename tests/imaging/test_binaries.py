@@ -1,13 +1,17 @@
 """Several declared files in one request: each ends as if it had been sent alone, and none keeps another one out."""
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from pydicom import dcmread
 
-from api.imaging import binaries_routes, receiving
+from api.imaging import binaries, receiving
 from models.imaging import intake as intake_module
 from models.imaging.stores.writing_groups import finish_group
 from models.kernel.errors import RetryableError
@@ -35,6 +39,13 @@ def slices(count: int, **more: Any) -> dict[int, bytes]:
 def told(answer: Any) -> list[tuple[int, int, str | None]]:
     """Number, status and state of each upload."""
     return [(one["id"], one["status"], (one["upload"] or {}).get("state")) for one in answer.json()["uploads"]]
+
+
+def noise(size: int) -> bytes:
+    """A PNG as large as its pixels."""
+    pixels, file = np.random.default_rng(3).integers(0, 255, (size, size), dtype="u1"), io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def checksums(clinic: Clinic) -> set[str]:
@@ -145,6 +156,35 @@ def test_large_and_small_ones_pictures_and_slices_go_together(clinic: Clinic) ->
     assert {row.checksum for row in clinic.rows("SELECT checksum FROM radiology_image")} == sums(*files)
 
 
+@pytest.mark.parametrize("size", [64, 1300])
+def test_a_picture_among_slices_is_their_patients_and_of_their_day(clinic: Clinic, size: int) -> None:
+    """It takes what its study says by then: not what it says before the slices that came first are stored."""
+    photo = noise(size)
+    assert (len(photo) > receiving.IN_MEMORY) == (size == 1300)
+    patient_id, wrapped = clinic.patient(), []
+    for study_uid, is_together in (("1.2.3", False), ("1.2.4", True)):
+        files = [*(ct(number, study_uid=study_uid, series_uid=f"{study_uid}.1") for number in (1, 2, 3)), photo]
+        images: list[dict[str, Any]] = [
+            *({"image_uid": f"{study_uid}.1.{number}", "series_uid": f"{study_uid}.1"} for number in (1, 2, 3)),
+            {"mime_type": "image/png", "filename": "a.png"},
+        ]
+        order_id = clinic.order(patient_id)
+        answer = clinic.declare(files, study_uid=study_uid, radiology_order_id=order_id, images=images)
+        ids = [one["id"] for one in answer.json()["uploads"]]
+        if is_together:
+            told_of = [one[2] for one in told(clinic.send_together(dict(zip(ids, files, strict=True))))]
+        else:
+            told_of = [clinic.send(*one).json()["state"] for one in zip(ids, files, strict=True)]
+        assert told_of == ["stored"] * 4
+        query = "SELECT wrapped_key FROM radiology_image WHERE wrapped_key LIKE :key"
+        [[key]] = clinic.rows(query, key=f"%/{study_uid}/%")
+        wrapped.append(dcmread(clinic.media / clinic.slug / key, stop_before_pixels=True))
+    said = ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyTime", "StudyDescription", "Modality")
+    alone, together = ({name: str(image[name].value) for name in said} for image in wrapped)
+    assert together == alone
+    assert (alone["PatientName"], alone["StudyDate"]) == ("Doe^Jo", "20260115")
+
+
 def test_a_large_one_that_is_kept_out_is_passed_over(clinic: Clinic) -> None:
     files = {1: ct(1), 2: ct(2, size=1300), 3: ct(3, size=900), 4: ct(4)}
     ids = declared(clinic, files)
@@ -209,7 +249,7 @@ def test_twice_too_many_or_nothing_in_one_request(clinic: Clinic, monkeypatch: p
     ids = declared(clinic, slices(3))
     twice = clinic.send_together({ids[0]: ct(1), f"0{ids[0]}": ct(1)})
     assert (twice.status_code, twice.json()["fields"][0]["message"]) == (422, "comes twice in one request")
-    monkeypatch.setattr(binaries_routes, "MOST_FILES", 2)
+    monkeypatch.setattr(binaries, "MOST_FILES", 2)
     many = clinic.send_together(dict(zip(ids, slices(3).values(), strict=True)))
     assert (many.status_code, len(checksums(clinic))) == (413, 2)
     none = clinic.send_together({})

@@ -1,11 +1,12 @@
 """One upload's file in the hands of the one that writes to it."""
 
+import errno
 import fcntl
 import os
 import stat as modes
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.kernel.errors import ConfigError, RetryableError
@@ -38,6 +39,7 @@ class Growing:
         self._syncing: Future[None] | None = None
         self.size = 0
         self._is_ours = False
+        self._is_lost = False
 
     def is_alone(self) -> bool:
         """Whether the lock is ours; False too where the file was taken in and is gone meanwhile.
@@ -78,6 +80,7 @@ class Growing:
         self._refuse_linked()
         view = memoryview(data)
         with disk_errors():
+            self._refuse_lost()
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
@@ -88,13 +91,18 @@ class Growing:
         self._syncing = begin_sync_of_open(self._descriptor)
 
     def sync(self) -> None:
-        """Make what was written durable."""
+        """Make what was written durable. Where the disk fails the file is empty, for its sender to begin again."""
         syncing, self._syncing = self._syncing, None
         with disk_errors():
-            if syncing is None:
-                os.fsync(self._descriptor)
-            else:
-                syncing.result()
+            self._refuse_lost()
+            try:
+                if syncing is None:
+                    os.fsync(self._descriptor)
+                else:
+                    syncing.result()
+            except OSError:
+                self._lose()
+                raise
 
     def empty(self) -> None:
         """Begin again."""
@@ -124,8 +132,19 @@ class Growing:
     def _settle(self) -> None:
         """What was begun to be made durable is over, well or not: nobody waits for it any more."""
         syncing, self._syncing = self._syncing, None
-        if syncing is not None:
-            syncing.exception()
+        if syncing is not None and syncing.exception() is not None:
+            self._lose()
+
+    def _lose(self) -> None:
+        """A disk's failure is told once: the next fsync would say that all is well, of bytes that are nowhere."""
+        self._is_lost = True
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+        self.size = 0
+
+    def _refuse_lost(self) -> None:
+        if self._is_lost:
+            raise OSError(errno.EIO, "lost before")
 
 
 def open_growing(path: Path) -> Growing:

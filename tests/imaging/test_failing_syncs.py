@@ -1,0 +1,85 @@
+"""A disk that fails while bytes are made durable: it says so once, and what it lost is not taken for stored later."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from models.kernel.errors import RetryableError
+from tasks.clients.storage.spool import Spool
+from tests.imaging.conftest import Clinic
+from tests.imaging.test_binaries import checksums, declared, slices, sums, told
+
+pytestmark = pytest.mark.api
+
+
+class FailingDisk:
+    """As Linux does it: one fsync of a descriptor tells what could not be written back, the next says all is well."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: Path) -> None:
+        self.victim, self.failures, self._fsync = str(victim), 0, os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        if not self.failures and os.readlink(f"/proc/self/fd/{descriptor}") == self.victim:
+            self.failures += 1
+            raise OSError(errno.EIO, "lost")
+        self._fsync(descriptor)
+
+
+def victim(clinic: Clinic, upload_id: int) -> Path:
+    return clinic.media / clinic.slug / ".uploads" / str(upload_id)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_the_sender_begins_again(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, *, is_known: bool, is_alone: bool
+) -> None:
+    files = slices(6)
+    ids = declared(clinic, files)
+    if is_known:  # then the others are stored by one transaction
+        clinic.send(ids[5], files[6])
+    disk = FailingDisk(monkeypatch, victim(clinic, ids[2]))
+    sent = dict(zip(ids[:5], files.values(), strict=False))
+    if is_alone:
+        assert clinic.send(ids[2], files[3]).status_code == 503
+    else:
+        assert [one[1] for one in told(clinic.send_together(sent))] == [200, 200, 503, 200, 200]
+    assert disk.failures == 1
+    head = clinic.technician.head(f"/api/v1/radiology/uploads/{ids[2]}/binary")
+    assert head.headers["Upload-Offset"] == "0", "bytes are counted that the disk may not have"
+    at_the_end = clinic.send(ids[2], b"", len(files[3]))
+    assert (at_the_end.status_code, at_the_end.headers["Upload-Offset"]) == (409, "0")
+    assert {one[2] for one in told(clinic.send_together(sent))} == {"stored"}
+    assert checksums(clinic) == sums(*(list(files.values()) if is_known else list(files.values())[:5]))
+
+
+def test_a_file_that_was_lost_is_not_written_to_nor_synced_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "lab" / ".uploads")
+    with spool.opened(7) as growing:
+        growing.write(b"abc", 0)
+        FailingDisk(monkeypatch, spool.of_upload(7))
+        growing.begin_sync()
+        for again in (growing.sync, growing.sync, lambda: growing.write(b"abc", 0)):
+            with pytest.raises(RetryableError):
+                again()
+        assert growing.size == 0
+    with spool.opened(7) as growing:
+        assert growing.size == 0
+        growing.write(b"abc", 0)
+        growing.sync()
+
+
+def test_a_failure_that_nobody_waited_for_is_met_when_the_file_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "lab" / ".uploads")
+    with spool.opened(7) as growing:
+        growing.write(b"abc", 0)
+        FailingDisk(monkeypatch, spool.of_upload(7))
+        growing.begin_sync()
+    assert spool.size_of(7) == 0
