@@ -39,7 +39,7 @@ from models.kernel.errors import (
 )
 
 log = logging.getLogger(__name__)
-STATUS: tuple[tuple[type[LabwireError], int], ...] = (
+STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UnauthenticatedError, 401),
     (ForbiddenError, 403),
     (NotFoundError, 404),
@@ -55,6 +55,11 @@ STATUS: tuple[tuple[type[LabwireError], int], ...] = (
     (UnknownOutcomeError, 502),
     (RetryableError, 503),
     (AwayError, 503),
+    (database.DataError, 422),
+    (database.IntegrityError, 409),
+    (database.OperationalError, 503),
+    (database.InterfaceError, 503),
+    (database.TimeoutError, 503),
 )
 EVERYWHERE = (400, 413, 422, 500, 503)
 DATABASE_RETRY_SECONDS = 2
@@ -131,8 +136,8 @@ def answer(
     return JSONResponse(body.model_dump(exclude_none=True), status, headers)
 
 
-def status_of(error: LabwireError) -> int:
-    """The HTTP status of one of our errors; 500 for those a caller can do nothing about."""
+def status_of(error: Exception) -> int:
+    """The HTTP status of one of our errors, or the database's; 500 for those a caller can do nothing about."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 

@@ -82,7 +82,7 @@ class Door:
                 await response(scope, receive, send_with_headers)
             if isinstance(error, LabwireError) or settings().debug_errors:
                 raise
-            raise UnexpectedError(_where(error)) from None
+            raise UnexpectedError(where(error)) from None
         finally:
             count_request(scope, status or 500, time.perf_counter() - started)
 
@@ -135,7 +135,7 @@ def _more_headers(message: Message, scope: Scope) -> Iterator[tuple[bytes, bytes
         yield b"strict-transport-security", b"max-age=%d" % ONE_YEAR_SECONDS
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """The error's class and the last lines it passed: what a developer needs, and nothing a patient would mind."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     cause = getattr(error, "orig", None)

@@ -12,11 +12,13 @@ from api.imaging.answers import UploadAnswer
 from api.imaging.receiving import IN_MEMORY
 from models.imaging.intake import Stored
 from models.imaging.offers import Offer, offer_of
+from models.imaging.ports import DICOM
 from models.imaging.rules import NotLetInError
 from models.imaging.stores import uploads
 from models.imaging.stores.looking import SeenUpload, no_upload
 from models.kernel.errors import ConflictError, InvalidError
 from models.kernel.tenancy import tenant_session
+from tasks.clients.dicom.picture import KINDS
 from tasks.clients.storage.growing import Growing
 from tasks.clients.storage.spool import Spool
 
@@ -111,6 +113,13 @@ class Arriving:
     def is_whole(self) -> bool:
         """Whether all of the bytes are in the file."""
         return self.file.size >= self.upload.file_size
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it was declared as one; while nobody has seen that, whether it begins like one."""
+        if self.is_open:
+            return self.upload.mime_type != DICOM
+        return b"".join(chunk[:8] for chunk in self._waiting[:8]).startswith(tuple(KINDS))
 
     def noted(self, session: Session, tenant_id: int) -> UploadAnswer:
         """How far it is, in its row."""

@@ -34,10 +34,9 @@ class Groups(Generic[One, Told]):
             await self._begin()
 
     async def settle(self) -> None:
-        """No more comes: wait until all are taken in, well or not."""
+        """Wait until all that were added are taken in, well or not."""
         await self._begin()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)  # asyncio would log errors that nobody looked at
 
     def told(self) -> list[Told]:
         """What was told of each, in the order they were added; the first error of a group is raised."""

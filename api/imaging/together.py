@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from api.deps import note_foreign
 from api.imaging.answers import UploadAnswer
 from api.imaging.arriving import Arriving, EndedError
 from api.imaging.receiving import Entrance
 from models.imaging.intake import Stored
 from models.imaging.rules import NotLetInError
 from models.imaging.stores.looking import see_uploads
-from models.kernel.errors import LabwireError
+from models.kernel.errors import LabwireError, NotFoundError
 from models.kernel.tenancy import tenant_pipeline
 
 Outcome = UploadAnswer | Exception
@@ -29,8 +30,10 @@ class Together:
             whole = self._written(held)
             results = self._entrance.intake.take_many([one.offer() for one in whole])
             for one, result in zip(whole, results, strict=True):
-                with self._telling(one):
-                    self._told[one.upload_id] = self._outcome(one, result)
+                self._told[one.upload_id] = self._outcome(one, result)
+        for upload_id, outcome in self._told.items():
+            if isinstance(outcome, NotFoundError):
+                note_foreign(self._entrance.caller, "image_upload", upload_id)
         return [self._told[one.upload_id] for one in self._several]
 
     def _written(self, held: ExitStack) -> list[Arriving]:
@@ -57,9 +60,12 @@ class Together:
         return whole
 
     def _outcome(self, one: Arriving, result: Stored | Exception) -> Outcome:
-        if isinstance(result, NotLetInError):
-            return one.kept_out(self._entrance.caller, self._entrance.spool, result)
-        return one.told(result) if isinstance(result, Stored) else result
+        try:
+            if isinstance(result, NotLetInError):
+                return one.kept_out(self._entrance.caller, self._entrance.spool, result)
+            return one.told(result) if isinstance(result, Stored) else result
+        except Exception as error:  # noqa: BLE001 # its own transaction's: the others' ends are told all the same
+            return error
 
     @contextmanager
     def _telling(self, one: Arriving) -> Iterator[None]:

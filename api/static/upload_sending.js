@@ -3,11 +3,13 @@ import { AT_ONCE, Declaring, UPLOADS } from "./upload_declaring.js";
 import { Halted, LineBroke, Stopped, ask, saidBy } from "./upload_line.js";
 
 const PART = 4 * 1024 * 1024;
-const [SMALL, TOGETHER] = [1024 * 1024, 10]; // files of at most so many bytes go so many in a request, all of them a part's size at most
+const [SMALL, TOGETHER] = [1024 * 1024, 10]; // files of at most so many bytes go so many in a request, of a part's size in all
 const MOST_DAMAGED = 3;
 
 /** All files of the page. `onChange(entry)` after each step of one, `onLine(seconds)` when the line breaks or is back. */
 export class Sending extends Declaring {
+  together = TOGETHER;
+
   pause() {
     this.isPaused = true;
     this.stopping.abort();
@@ -48,7 +50,7 @@ export class Sending extends Declaring {
     const isSmall = ({ about, offset, size }) => about.kind !== "whole" && offset === 0 && size <= SMALL;
     const entries = [this.toSend.shift()];
     let bytes = entries[0].size;
-    while (isSmall(entries[0]) && this.toSend.length && isSmall(this.toSend[0]) && entries.length < TOGETHER) {
+    while (isSmall(entries[0]) && this.toSend.length && isSmall(this.toSend[0]) && entries.length < this.together) {
       if ((bytes += this.toSend[0].size) > PART) break;
       entries.push(this.toSend.shift());
     }
@@ -129,10 +131,10 @@ export class Sending extends Declaring {
     const answer = await ask("POST", `${UPLOADS}/binaries`, { body: form, signal, onSent });
     this.line.whole();
     const byId = new Map((answer.body.uploads ?? []).map((one) => [one.id, one]));
+    if (!byId.size) this.together = 1; // refused as a whole, perhaps by a proxy for its size: each by itself from now on
     for (const entry of sent) {
       const one = byId.get(entry.id);
-      if (!one) await this.took(entry, answer);
-      else if (one.status !== 503) await this.took(entry, { status: one.status, body: one.upload ?? { fields: [{ field: one.field, message: one.error }] } });
+      if (one && one.status !== 503) await this.took(entry, { status: one.status, body: one.upload ?? { fields: [{ field: one.field, message: one.error }] } });
     }
   }
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fastapi import Request
 
-from api.imaging import binaries_routes, receiving
-from api.imaging.binaries_routes import Reading
+from api.imaging import binaries, receiving
+from api.imaging.binaries import Binaries
 from api.imaging.together import Outcome
 from tests.api.helpers import make_token
 from tests.imaging.conftest import BINARIES, Clinic, form_of
@@ -39,7 +39,7 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    seen, read = Watched(), Reading.read
+    seen, read = Watched(), Binaries.read
 
     async def counting(request: Request) -> AsyncIterator[bytes]:
         async with aclosing(receiving.pieces(request)) as stream:  # type: ignore[type-var] # it is a generator
@@ -47,14 +47,14 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
                 seen.count += len(piece)
                 yield piece
 
-    async def ending(self: Reading, request: Request, boundary: bytes) -> list[tuple[int, Outcome]]:
+    async def ending(self: Binaries, request: Request, boundary: bytes) -> list[tuple[int, Outcome]]:
         try:
             return await read(self, request, boundary)
         finally:
             seen.ended += 1
 
-    monkeypatch.setattr(binaries_routes, "pieces", counting)
-    monkeypatch.setattr(Reading, "read", ending)
+    monkeypatch.setattr(binaries, "pieces", counting)
+    monkeypatch.setattr(Binaries, "read", ending)
     return seen
 
 

@@ -77,6 +77,19 @@ def test_sent_in_two_steps(clinic: Clinic, disk: Disk, pixels: int, parts: int) 
     assert (disk.linked, disk.unsynced) == (1, [])
 
 
+def test_sent_together(clinic: Clinic, disk: Disk) -> None:
+    images = [{"series_uid": SERIES, "image_uid": f"{SERIES}.{number}"} for number in range(1, 7)]
+    files = [ct(number) for number in range(1, 7)]
+    files[3] = ct(9)  # not the one it says
+    uploads = clinic.declare(files, images=images, study_uid=STUDY).json()["uploads"]
+    ids = [one["id"] for one in uploads]
+    answer = clinic.send_together(dict(zip(ids, files, strict=True)))
+    assert [one["upload"]["state"] for one in answer.json()["uploads"]].count("stored") == 5
+    [kept] = clinic.spool()
+    assert kept.stat().st_ino in disk.synced
+    assert (disk.linked, disk.unsynced) == (5, [])
+
+
 @pytest.mark.parametrize("pixels", [32, 1024])
 def test_held(clinic: Clinic, disk: Disk, pixels: int) -> None:
     told = _send(clinic, ct(size=pixels), image_uid=f"{SERIES}.2")  # not the one it says
