@@ -9,6 +9,7 @@ import pytest
 from models.kernel.errors import RetryableError
 from tasks.clients.storage.spool import Spool
 from tests.imaging.conftest import Clinic
+from tests.imaging.dicoms import ct
 from tests.imaging.test_binaries import checksums, declared, slices, sums, told
 
 pytestmark = pytest.mark.api
@@ -72,6 +73,16 @@ def test_a_file_that_was_lost_is_not_written_to_nor_synced_again(
         assert growing.size == 0
         growing.write(b"abc", 0)
         growing.sync()
+
+
+def test_what_is_held_and_tried_again_stays_where_it_is(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sender was told that it is kept."""
+    [upload_id] = declared(clinic, {2: ct(1)})  # not the one it says
+    assert clinic.send(upload_id, ct(1)).json()["state"] == "held"
+    disk = FailingDisk(monkeypatch, victim(clinic, upload_id))
+    answer = clinic.technician.post(f"/api/v1/radiology/uploads/{upload_id}/retry")
+    assert (answer.status_code, disk.failures) == (503, 1)
+    assert victim(clinic, upload_id).read_bytes() == ct(1)
 
 
 def test_a_failure_that_nobody_waited_for_is_met_when_the_file_is_let_go(

@@ -39,7 +39,7 @@ class Growing:
         self._syncing: Future[None] | None = None
         self.size = 0
         self._is_ours = False
-        self._is_lost = False
+        self._is_lost = self._is_dirty = False
 
     def is_alone(self) -> bool:
         """Whether the lock is ours; False too where the file was taken in and is gone meanwhile.
@@ -81,6 +81,7 @@ class Growing:
         view = memoryview(data)
         with disk_errors():
             self._refuse_lost()
+            self._is_dirty = True
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
@@ -91,7 +92,7 @@ class Growing:
         self._syncing = begin_sync_of_open(self._descriptor)
 
     def sync(self) -> None:
-        """Make what was written durable. Where the disk fails the file is empty, for its sender to begin again."""
+        """Make what was written durable. Where the disk fails what was being written is to be sent again from 0 on."""
         syncing, self._syncing = self._syncing, None
         with disk_errors():
             self._refuse_lost()
@@ -103,6 +104,7 @@ class Growing:
             except OSError:
                 self._lose()
                 raise
+            self._is_dirty = False
 
     def empty(self) -> None:
         """Begin again."""
@@ -136,11 +138,15 @@ class Growing:
             self._lose()
 
     def _lose(self) -> None:
-        """A disk's failure is told once: the next fsync would say that all is well, of bytes that are nowhere."""
+        """A disk's failure is told once: the next fsync would say that all is well, of bytes that are nowhere.
+
+        What was not written to lies there as it was: its sender may have been told that it is kept.
+        """
         self._is_lost = True
-        with suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
-        self.size = 0
+        if self._is_dirty:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            self.size = 0
 
     def _refuse_lost(self) -> None:
         if self._is_lost:
