@@ -4,7 +4,7 @@ import json
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterType, FlowRunFilter
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.instruments.check_instruments import check_instruments
@@ -20,9 +20,13 @@ ROWS = ("assignment", "result", "held_result", "instrument_message", "audit_even
 
 
 async def artifacts() -> dict[str, list[dict[str, object]]]:
-    """The tables on the pages of all runs, by key; later ones over earlier ones. Prefect gives 200, here the newest."""
+    """The tables on the pages of all runs, by key; later ones over earlier ones. Prefect gives 200, here the newest.
+
+    Results that a run keeps are artifacts too, and no JSON.
+    """
+    tables = ArtifactFilter(type=ArtifactFilterType(any_=["table"]))
     async with get_client() as client:
-        found = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
+        found = await client.read_artifacts(artifact_filter=tables, sort=ArtifactSort.CREATED_DESC)
     return {one.key or "": json.loads(str(one.data)) for one in sorted(found, key=lambda one: str(one.created))}
 
 
