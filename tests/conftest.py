@@ -1,5 +1,6 @@
 """A real PostgreSQL for every test process, and a fresh database, built by the migrations, for every test that asks."""
 
+import atexit
 import os
 import secrets
 import signal
@@ -62,10 +63,10 @@ class Server:
         connection.close()
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """The temporary files of the run lie in memory; xdist's processes inherit the place."""
     if folder := memory.move_in():
-        config.add_cleanup(lambda: memory.move_out(folder))
+        atexit.register(memory.move_out, folder)  # after Prefect's harness has removed its own, which it does as late
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
