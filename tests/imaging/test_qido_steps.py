@@ -24,8 +24,11 @@ STEPS: list[tuple[dict[str, str], list[str]]] = [
     ({"00400275.00400009": "S2"}, ["1.2.4"]),
     ({"00400275.00401001": "R1"}, ["1.2.4"]),
     ({"00400275.00401001": "R1", "Modality": "MR"}, []),
+    ({"00400275.00400009": "S2", "00400275.00401001": "R*"}, ["1.2.4"]),
+    ({"00400275.00400009": "S1", "00400275.00401001": "R1"}, []),
     ({"00400275.00401001": "R%"}, []),
     ({"00400275.00401001": "S1"}, []),
+    ({"00400275.00400009": "S9"}, []),
 ]
 
 
@@ -43,6 +46,7 @@ def test_series_are_found_by_every_attribute_that_the_standard_names(clinic: Cli
     step: dict[str, Any] = {day: "20260301", time: "093000.5"}
     step["RequestAttributesSequence"] = [request("S1", ""), request("S2", "R1"), request("", "")]
     clinic.stow(ct(1, series_uid="1.2.4", **second, **step))
+    clinic.stow(ct(2, series_uid="1.2.4", **second, RequestAttributesSequence=[request("S9", "")]))
     for query, expected in STEPS:
         rows = found(clinic.technician, "/series", **query)
         assert uids(rows, "0020000E") == expected, query

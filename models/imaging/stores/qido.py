@@ -1,6 +1,6 @@
 """What QIDO-RS finds: studies, series and instances that match, as far as the caller may see them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -13,7 +13,6 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    literal_column,
     or_,
     select,
     text,
@@ -21,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from models.imaging.matching import Key, Level, Match, Search
+from models.imaging.matching import Level, Match, Search
 from models.imaging.stores.studies import Seen
 from models.imaging.tables import RadiologyImage, RadiologySeries, RadiologyStudy
 from models.kernel.db import Base
@@ -36,8 +35,6 @@ _ONE_BY_ONE = text(
     "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
 )
 """The newest studies by their index, then what belongs to each: also while the tables' statistics are not there yet."""
-TEXT: ColumnElement[str] = literal_column("'{}'")
-"""The path to a JSON value itself, of which `#>>` makes a text."""
 _WILDCARDS = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%", "?": "_"})
 
 
@@ -48,7 +45,7 @@ def search(session: Session, tenant_id: int, seen: Seen, wanted: Search) -> tupl
     """
     study = RadiologyStudy
     statement = _joined(select(study), tenant_id, wanted.level).where(
-        study.tenant_id == tenant_id, *seen.conditions(), *(_condition(match) for match in wanted.matches)
+        study.tenant_id == tenant_id, *seen.conditions(), *_conditions(wanted.matches)
     )
     statement = statement.order_by(study.study_date.desc().nulls_last(), study.id.desc())
     if wanted.level >= Level.SERIES:
@@ -63,18 +60,18 @@ def search(session: Session, tenant_id: int, seen: Seen, wanted: Search) -> tupl
 
 def kept_of_series(session: Session, tenant_id: int, series_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """What the first image of each of these series says of the step it was made in, by the series' id."""
-    image = RadiologyImage
-    first = (
-        select(image.image_metadata)
-        .where(image.tenant_id == tenant_id, image.series_id == RadiologySeries.id)
-        .order_by(image.instance_number, image.id)
-        .limit(1)
-        .scalar_subquery()
-    )
+    first = _first_image(RadiologyImage.image_metadata).scalar_subquery()
     statement = select(RadiologySeries.id, first).where(
         RadiologySeries.tenant_id == tenant_id, RadiologySeries.id.in_(series_ids)
     )
     return {series_id: kept or {} for series_id, kept in session.execute(statement)}
+
+
+def _first_image(column: InstrumentedAttribute[Any]) -> Select[Any]:
+    """Of the series in question: what all of its images should say alike is asked of that one."""
+    image = RadiologyImage
+    its = select(column).where(image.tenant_id == RadiologySeries.tenant_id, image.series_id == RadiologySeries.id)
+    return its.order_by(image.instance_number, image.id).limit(1).correlate(RadiologySeries)
 
 
 def _is_selective(match: Match) -> bool:
@@ -92,6 +89,12 @@ def _joined(statement: Select[Any], tenant_id: int, level: Level) -> Select[Any]
         is_its = (image.tenant_id == tenant_id) & (image.series_id == series.id)
         statement = statement.add_columns(image).join(image, is_its)
     return statement
+
+
+def _conditions(matches: Sequence[Match]) -> Iterator[ColumnElement[bool]]:
+    yield from (_condition(match) for match in matches if match.key.kind != "item")
+    if of_items := [match for match in matches if match.key.kind == "item"]:
+        yield _of_an_item(of_items)
 
 
 def _condition(match: Match) -> ColumnElement[bool]:
@@ -114,19 +117,23 @@ def _condition(match: Match) -> ColumnElement[bool]:
 def _of_an_image(match: Match) -> ColumnElement[bool]:
     """An attribute of the series that its images alone keep."""
     image = aliased(RadiologyImage)
-    is_its = (image.tenant_id == RadiologySeries.tenant_id) & (image.series_id == RadiologySeries.id)
-    if match.key.kind == "item":
-        each = func.jsonb_path_query(image.image_metadata, _path_of(match.key)).column_valued("each")
-        has_one = exists(select(literal(1)).where(_like(each.op("#>>")(TEXT), match.pattern, is_name=False)))
-        return exists(select(literal(1)).where(is_its, has_one.correlate(image)).correlate(RadiologySeries))
     value = func.coalesce(image.image_metadata[match.key.keyword].astext, "")
-    return exists(select(literal(1)).where(is_its, _between(value, match)).correlate(RadiologySeries))
+    return _is_first_and(image, _between(value, match))
 
 
-def _path_of(key: Key) -> ColumnElement[Any]:
-    """`Sequence.Attribute` as the path to every item's value."""
-    sequence, _, attribute = key.keyword.partition(".")
-    return cast(f"$.{sequence}[*].{attribute}", JSONPATH)
+def _of_an_item(matches: Sequence[Match]) -> ColumnElement[bool]:
+    """Attributes in a sequence that the images alone keep: one item has all of them (PS3.4, C.2.2.2.6)."""
+    image, sequence = aliased(RadiologyImage), matches[0].key.keyword.partition(".")[0]
+    item = func.jsonb_path_query(image.image_metadata, cast(f"$.{sequence}[*]", JSONPATH)).column_valued("item")
+    values = [(item.op("->>")(match.key.keyword.partition(".")[2]), match.pattern) for match in matches]
+    has_all = exists(select(literal(1)).where(*(_like(value, pattern, is_name=False) for value, pattern in values)))
+    return _is_first_and(image, has_all.correlate(image))
+
+
+def _is_first_and(image: type[RadiologyImage], is_met: ColumnElement[bool]) -> ColumnElement[bool]:
+    first = _first_image(RadiologyImage.id).scalar_subquery()
+    is_its = (image.tenant_id == RadiologySeries.tenant_id) & (image.id == first)
+    return exists(select(literal(1)).where(is_its, is_met).correlate(RadiologySeries))
 
 
 def _like_one(column: InstrumentedAttribute[Any], match: Match) -> ColumnElement[bool]:
