@@ -19,7 +19,7 @@ from models.imaging.stores.looking import SeenUpload, no_upload
 from models.kernel.errors import ConflictError, InvalidError
 from models.kernel.tenancy import tenant_session
 from tasks.clients.dicom.picture import KINDS
-from tasks.clients.storage.growing import Growing
+from tasks.clients.storage.growing import Growing, disk_errors
 from tasks.clients.storage.spool import Spool
 
 AGAIN = ("checksum", "size")
@@ -84,7 +84,8 @@ class Arriving:
         """
         file, upload = self.file, found.get(self.upload_id)
         if upload is None or upload.state in OVER:
-            file.path.unlink(missing_ok=True)
+            with disk_errors():
+                file.path.unlink(missing_ok=True)
         if upload is None:
             raise no_upload(self.upload_id)
         self.upload = upload

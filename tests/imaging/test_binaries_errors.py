@@ -1,7 +1,9 @@
 """What goes wrong with one of several files in a request is told of that one, and noted as of a request of its own."""
 
+import errno
 import gc
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +16,11 @@ from models.imaging.intake import Intake
 from models.imaging.offers import Offer
 from models.imaging.preparing import Preparing, Ready
 from models.kernel.errors import ConfigError
+from tasks.clients.storage.growing import Growing
 from tests.api.helpers import audited
 from tests.imaging.conftest import BINARIES, Clinic, form_of, related
 from tests.imaging.dicoms import ct
+from tests.imaging.lines import wait_until
 from tests.imaging.test_binaries import declared, slices, sums, told
 
 pytestmark = pytest.mark.api
@@ -61,7 +65,7 @@ def test_an_error_of_one_is_that_ones(
     assert [one[1] for one in told(answer)] == [200, status, 200, 200]
     assert SECRET not in answer.text + caplog.text
     assert (type(error).__name__ in caplog.text) == (status >= 500)
-    assert len(asked_runs) == 1
+    wait_until(lambda: len(asked_runs) == 1)
     [again] = told(clinic.send_together({ids[1]: files[2]}))
     assert again == (ids[1], 200, "stored")
 
@@ -70,6 +74,25 @@ def test_an_error_of_a_large_one_is_that_ones(clinic: Clinic, monkeypatch: pytes
     files = {1: ct(1), 2: ct(2, size=900), 3: ct(3)}
     ids = declared(clinic, files)
     fails_with(monkeypatch, OperationalError("", {}, Exception()), ids[1])
+    answer = clinic.send_together(dict(zip(ids, files.values(), strict=True)))
+    assert [one[1] for one in told(answer)] == [200, 503, 200]
+
+
+def test_a_file_that_the_disk_does_not_know_any_more_is_that_ones(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = slices(3)
+    ids = declared(clinic, files)
+    look, seen = Growing._look, list[str]()
+
+    def stale(self: Growing) -> os.stat_result:
+        """The second time, when it is to be written to."""
+        if self.path.name == str(ids[1]) in seen:
+            raise OSError(errno.ESTALE, "stale")
+        seen.append(self.path.name)
+        return look(self)
+
+    monkeypatch.setattr(Growing, "_look", stale)
     answer = clinic.send_together(dict(zip(ids, files.values(), strict=True)))
     assert [one[1] for one in told(answer)] == [200, 503, 200]
 
@@ -150,4 +173,4 @@ def test_what_was_whole_is_stored_though_the_cut_one_cannot_be_kept(
     assert (answer.status_code, len(hits)) == (400, 1)
     assert clinic.rows("SELECT state FROM image_upload ORDER BY id") == [("stored",), ("declared",)]
     assert {row.checksum for row in clinic.rows("SELECT checksum FROM radiology_image")} == sums(files[1])
-    assert len(asked_runs) == 1
+    wait_until(lambda: len(asked_runs) == 1)

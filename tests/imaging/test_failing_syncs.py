@@ -85,6 +85,25 @@ def test_what_is_held_and_tried_again_stays_where_it_is(clinic: Clinic, monkeypa
     assert victim(clinic, upload_id).read_bytes() == ct(1)
 
 
+@pytest.mark.parametrize("has_object", [True, False])
+def test_what_is_held_stays_though_it_had_to_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_object: bool
+) -> None:
+    """Where a put of it failed half-way, it is read-only, and maybe an object already."""
+    spool, other = Spool(tmp_path / "lab" / ".uploads"), tmp_path / "object"
+    with spool.opened(7) as growing:
+        growing.write(b"abc", 0)
+        growing.sync()
+    spool.of_upload(7).chmod(0o400)
+    if has_object:
+        other.hardlink_to(spool.of_upload(7))
+    with spool.opened(7) as growing:
+        disk = FailingDisk(monkeypatch, spool.of_upload(7))
+        with pytest.raises(RetryableError):
+            growing.sync()
+    assert (disk.failures, spool.of_upload(7).read_bytes()) == (1, b"abc")
+
+
 def test_a_failure_that_nobody_waited_for_is_met_when_the_file_is_let_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,14 +72,15 @@ class Growing:
             while piece := os.pread(other._descriptor, PIECE_BYTES, self.size):
                 self.write(piece, self.size)
             os.fsync(self._descriptor)
+            self._is_dirty = False
             os.rename(self.path, other.path)
         self.path = other.path
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`, which lies at most at the end."""
-        self._refuse_linked()
         view = memoryview(data)
         with disk_errors():
+            self._refuse_linked()
             self._refuse_lost()
             self._is_dirty = True
             while view:
@@ -108,8 +109,8 @@ class Growing:
 
     def empty(self) -> None:
         """Begin again."""
-        self._refuse_linked()
         with disk_errors():
+            self._refuse_linked()
             os.ftruncate(self._descriptor, 0)
         self.size = 0
 
