@@ -121,6 +121,7 @@ export class Sending extends Declaring {
       const body = await this.part(entry, 0);
       if (body) form.append(entry.id, new Blob([body])), sent.push(entry);
     }
+    if (!sent.length) return;
     const onSent = (count) => {
       for (const entry of sent) {
         entry.sent = Math.max(0, Math.min(count, entry.size));
