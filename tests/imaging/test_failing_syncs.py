@@ -33,6 +33,11 @@ def victim(clinic: Clinic, upload_id: int) -> Path:
     return clinic.media / clinic.slug / ".uploads" / str(upload_id)
 
 
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "lab" / ".uploads")
+
+
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_the_sender_begins_again(
@@ -57,10 +62,7 @@ def test_the_sender_begins_again(
     assert checksums(clinic) == sums(*(list(files.values()) if is_known else list(files.values())[:5]))
 
 
-def test_a_file_that_was_lost_is_not_written_to_nor_synced_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = Spool(tmp_path / "lab" / ".uploads")
+def test_a_file_that_was_lost_is_not_written_to_nor_synced_again(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     with spool.opened(7) as growing:
         growing.write(b"abc", 0)
         FailingDisk(monkeypatch, spool.of_upload(7))
@@ -87,10 +89,10 @@ def test_what_is_held_and_tried_again_stays_where_it_is(clinic: Clinic, monkeypa
 
 @pytest.mark.parametrize("has_object", [True, False])
 def test_what_is_held_stays_though_it_had_to_be_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_object: bool
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_object: bool
 ) -> None:
     """Where a put of it failed half-way, it is read-only, and maybe an object already."""
-    spool, other = Spool(tmp_path / "lab" / ".uploads"), tmp_path / "object"
+    other = tmp_path / "object"
     with spool.opened(7) as growing:
         growing.write(b"abc", 0)
         growing.sync()
@@ -105,9 +107,8 @@ def test_what_is_held_stays_though_it_had_to_be_copied(
 
 
 def test_a_failure_that_nobody_waited_for_is_met_when_the_file_is_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool(tmp_path / "lab" / ".uploads")
     with spool.opened(7) as growing:
         growing.write(b"abc", 0)
         FailingDisk(monkeypatch, spool.of_upload(7))

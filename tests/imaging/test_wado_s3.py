@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections import Counter
 
 import numpy as np
 import pydicom
@@ -74,3 +75,20 @@ def test_what_viewers_ask_for_comes_from_s3_as_it_was_stored(
     for suffix in ("", "/frames/1", "/rendered"):
         assert browser.get(f"{PLACE}{suffix}", headers={"Accept": "*/*"}).status_code == 500, suffix
     assert on_s3.rows("SELECT problem FROM radiology_image") == [("corrupt",)]
+
+
+def test_files_sent_together_lie_there(on_s3: Clinic) -> None:
+    files = [ct(number) for number in range(1, 13)]
+    files[4] = ct(40)  # not the one it is declared as
+    images = [{"image_uid": f"{SERIES}.{number}", "series_uid": SERIES} for number in range(1, 13)]
+    uploads = on_s3.declare(files, study_uid=STUDY, images=images).json()["uploads"]
+    sent = {one["id"]: file for one, file in zip(uploads, files, strict=True)}
+    answer = on_s3.send_together(sent)
+    assert answer.status_code == 200, answer.text
+    assert Counter(one["upload"]["state"] for one in answer.json()["uploads"]) == {"stored": 11, "held": 1}
+    storage = storage_for("s3", on_s3.slug)
+    there = {b"".join(storage.read(each.key)) for each in storage.list()}
+    assert there == set(files) - {files[4]}
+    assert on_s3.rows("SELECT DISTINCT backend FROM radiology_image") == [("s3",)]
+    assert [path.read_bytes() for path in on_s3.spool()] == [files[4]]
+    assert on_s3.objects() == []
