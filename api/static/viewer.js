@@ -12,11 +12,13 @@ const web = new Dicomweb(viewer.dataset.study, token);
 const stage = at("stage");
 const canvas = at("canvas");
 const context = canvas.getContext("2d");
-const state = { all: [], series: null, index: 0, window: null, zoom: 1, x: 0, y: 0, tool: "window", bitmap: null };
-const pictures = new Pictures(web, (bitmap) => { state.bitmap = bitmap; say(""); draw(); }, fail);
+// `index` and `window` are what is wished for; `drawn` is what is here: { image, window, bitmap }. Words beside a picture are of that one.
+const state = { all: [], series: null, index: 0, window: null, zoom: 1, x: 0, y: 0, tool: "window", drawn: null };
+const pictures = new Pictures(web, (bitmap, { image, window }) => { state.drawn = { image, window, bitmap }; say(""); describe(); draw(); }, fail);
 
 const say = (text) => { if (at("said").textContent !== text) at("said").textContent = text; };
-function fail(error) {
+function fail(error, wish) {
+  if (wish && wish.image !== state.drawn?.image) { state.drawn = null; describe(); draw(); } // another image would be taken for this one
   say(error instanceof Refused ? error.message : "The image cannot be shown just now.");
 }
 const image = () => state.series?.images?.[state.index];
@@ -30,35 +32,37 @@ function draw() {
   if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high];
   context.fillStyle = "#000";
   context.fillRect(0, 0, wide, high);
-  const { bitmap } = state;
-  if (!bitmap) return;
+  viewer.dataset.shown = state.drawn ? `${state.drawn.image.series.uid}/${state.drawn.image.index + 1}` : "";
+  if (!state.drawn) return;
+  const { bitmap } = state.drawn;
   const scale = Math.min(wide / bitmap.width, high / bitmap.height) * state.zoom;
   context.imageSmoothingEnabled = scale < 4;
   const [w, h] = [bitmap.width * scale, bitmap.height * scale];
   context.drawImage(bitmap, (wide - w) / 2 + state.x * dense, (high - h) / 2 + state.y * dense, w, h);
-  viewer.dataset.shown = `${state.series.uid}/${state.index + 1}`;
 }
 
 function describe() {
-  const one = image();
+  const { image: one, window } = state.drawn ?? { image: image(), window: state.window };
+  for (const name of ["study", "image", "window"]) at(`note-${name}`).textContent = "";
+  canvas.setAttribute("aria-label", "No image yet");
   if (!one) return;
-  const { of } = one;
-  const shown = state.window ?? (one.hasTable ? null : one.own);
-  const count = state.series.images.length;
+  const { of, series } = one;
+  const shown = window ?? (one.hasTable ? null : one.own);
+  const count = series.images.length;
   at("title").textContent = person(of, NAME) || "No name";
   at("subtitle").textContent = [value(of, PATIENT), day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION)].filter(Boolean).join(" · ");
   document.title = `${value(of, STUDY_DESCRIPTION) ?? "Images"} · labwire`;
   at("note-patient").textContent = [person(of, NAME) || "No name", value(of, PATIENT), day(value(of, BORN)) && `born ${day(value(of, BORN))}`].filter(Boolean).join("\n");
-  at("note-study").textContent = [day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION), state.series.description].filter(Boolean).join("\n");
-  at("note-image").textContent = `${state.series.modality} · image ${state.index + 1} of ${count}${one.frames > 1 ? ` · frame ${one.frame}` : ""}`;
+  at("note-study").textContent = [day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION), series.description].filter(Boolean).join("\n");
+  at("note-image").textContent = `${series.modality} · image ${one.index + 1} of ${count}${one.frames > 1 ? ` · frame ${one.frame}` : ""}`;
   at("note-window").textContent = `${one.isColour ? "Colour" : shown ? `C ${Math.round(shown.center)}  W ${Math.round(shown.width)}` : one.hasTable ? "Window: the file's table" : "Window: whole"}\n${Math.round(state.zoom * 100)} %`;
-  canvas.setAttribute("aria-label", `Image ${state.index + 1} of ${count}, ${state.series.description || "series without a description"}`);
+  canvas.setAttribute("aria-label", `Image ${one.index + 1} of ${count}, ${series.description || "series without a description"}`);
 }
 
 function show() {
   const one = image();
   at("slider").value = state.index + 1;
-  describe();
+  if (!state.drawn) describe();
   if (!one) return;
   const next = [1, -1, 2, 3].map((step) => state.series.images[state.index + step]).filter(Boolean);
   pictures.show(one, state.window, next);
@@ -104,15 +108,19 @@ function fillPresets() {
 async function open(series) {
   if (!series) return;
   for (const one of at("series").children) one.setAttribute("aria-current", String(one.dataset.uid === series.uid));
+  Object.assign(state, { series, index: 0, window: null, zoom: 1, x: 0, y: 0, drawn: null });
+  pictures.forget();
+  describe();
+  draw();
   say("Loading …");
   try {
     series.images ??= await imagesOf(web, series);
-  } catch (error) { fail(error); return; }
-  Object.assign(state, { series, index: series.images.length >> 1, window: null, zoom: 1, x: 0, y: 0, bitmap: null });
+  } catch (error) { if (state.series === series) fail(error); return; }
+  if (state.series !== series) return; // another was chosen meanwhile
+  state.index = series.images.length >> 1;
   at("slider").max = Math.max(1, series.images.length);
   at("slider").disabled = series.images.length < 2;
   fillPresets();
-  draw();
   if (series.images.length) show(); else say("This series has no pictures.");
 }
 

@@ -4,7 +4,7 @@ const MOST_KEPT = 60;
 const AHEAD = 4;
 
 export class Pictures {
-  /** `onPicture(bitmap, image)` when what was wished for last is here; `onError(error)`. */
+  /** `onPicture(bitmap, wish)` when what was wished for is here; `onError(error, wish)`. A wish is { image, window }. */
   constructor(web, onPicture, onError) {
     Object.assign(this, { web, onPicture, onError });
     [this.kept, this.wish, this.isBusy, this.ahead] = [new Map(), null, false, null];
@@ -14,9 +14,20 @@ export class Pictures {
   show(image, window, next) {
     this.wish = { image, window, next };
     const kept = this.take(address(image, window));
-    if (kept) { this.onPicture(kept, image); this.wish.isDone = true; }
+    if (kept) { this.onPicture(kept, this.wish); this.wish.isDone = true; }
     this.ahead?.abort();
     if (!this.isBusy) this.work();
+  }
+
+  /** Nothing is wished for any more: what is on its way is not shown. */
+  forget() {
+    this.wish = null;
+    this.ahead?.abort();
+  }
+
+  /** While dragging each step is shown, though another is wished for by now; never after the wish that followed, or of another series. */
+  isLate(wish) {
+    return wish !== this.wish && (!this.wish || this.wish.isDone || this.wish.image.series !== wish.image.series);
   }
 
   async work() {
@@ -26,10 +37,10 @@ export class Pictures {
       try {
         const bitmap = await this.fetched(address(wish.image, wish.window));
         wish.isDone = true;
-        this.onPicture(bitmap, wish.image); // though another may be wished for by now: while dragging, each step is shown
+        if (!this.isLate(wish)) this.onPicture(bitmap, wish);
       } catch (error) {
         wish.isDone = true;
-        if (wish === this.wish) this.onError(error);
+        if (wish === this.wish) this.onError(error, wish);
       }
     }
     this.isBusy = false;

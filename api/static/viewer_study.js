@@ -48,7 +48,7 @@ export async function seriesOf(web) {
   return series.sort((a, b) => (a.number ?? 1e9) - (b.number ?? 1e9));
 }
 
-/** Every frame of a series, in the order of image numbers. */
+/** Every frame of a series, in the order of image numbers; each knows its series and its place there. */
 export async function imagesOf(web, series) {
   const found = await web.json(`/series/${series.uid}/metadata`);
   const images = found.filter((one) => number(one, ROWS) && number(one, COLUMNS));
@@ -60,7 +60,7 @@ export async function imagesOf(web, series) {
       path: `/series/${series.uid}/instances/${value(one, IMAGE)}`, ...windowsOf(one),
     };
     return Array.from({ length: frames }, (_, index) => ({ ...shared, frame: index + 1 }));
-  });
+  }).map((one, index) => ({ ...one, series, index }));
 }
 
 /** The file's own window, one that leaves nothing out, in the modality's units; and whether a table is used instead. */
