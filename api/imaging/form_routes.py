@@ -203,12 +203,14 @@ async def take_form(request: Request, response: Response, caller: Caller) -> Fil
         raise UnreadableError(f"the body must be {FORM}", field="Content-Type")
     boundary, _ = boundary_of(content_type)
     reading = Reading(Entrance(caller, "form"))
-    await reading.read(request, boundary)
+    try:
+        await reading.read(request, boundary)
+    finally:
+        if any(one.success for one in reading.answers):  # the line may have broken after them
+            start_completing(caller)
     if not reading.answers:
         raise InvalidError("at least one file is needed, after the fields", field="files")
     stored = sum(one.success for one in reading.answers)
     failed = len(reading.answers) - stored
-    if stored:
-        start_completing(caller)
     response.status_code = 200 if not failed else 202 if stored else 409
     return FilesAnswer(stored=stored, failed=failed, files=reading.answers)

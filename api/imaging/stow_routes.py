@@ -52,13 +52,14 @@ class Failed:
 
 
 class Storing:
-    """The instances of one request, in the order they came."""
+    """The instances of one request, in the order they came; `has_stored` once one of them is stored."""
 
     def __init__(self, entrance: Entrance, study_uid: str | None) -> None:
         self._entrance, self._study_uid = entrance, study_uid
         self._groups = Groups(self._take)
         self._parts = 0
         self._others: list[Failed] = []
+        self.has_stored = False
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
         """Take every part in while the next ones come; when the line breaks, what was whole is stored."""
@@ -90,7 +91,9 @@ class Storing:
 
     def _take(self, group: list[Incoming]) -> list[Stored | Failed]:
         try:
-            return [_told(result) for result in self._entrance.take_many(group, self._offer)]
+            results = self._entrance.take_many(group, self._offer)
+            self.has_stored |= any(isinstance(result, Stored) for result in results)
+            return [_told(result) for result in results]
         except RetryableError as error:  # none of them could be written to the disk
             return [_told(error) for _ in group]
 
@@ -114,15 +117,18 @@ async def store(request: Request, caller: Caller, study_uid: str | None) -> Resp
     boundary, options = boundary_of(content_type)
     if options.get("type", DICOM).lower() != DICOM:
         return _plain(415, "only parts of type application/dicom are taken")
-    results = await Storing(Entrance(caller, "stow"), study_uid).read(request, boundary)
+    storing = Storing(Entrance(caller, "stow"), study_uid)
+    try:
+        results = await storing.read(request, boundary)
+    finally:
+        if storing.has_stored:  # the line may have broken after them
+            start_completing(caller)
     if not results:
         raise UnreadableError("there is no instance in the body", field="body")
     stored = [one for one in results if isinstance(one, Stored)]
     failed = [one for one in results if isinstance(one, Failed)]
     if not stored and all(one.reason == NO_RESOURCES for one in failed):
         raise RetryableError("nothing can be stored just now")
-    if stored:
-        start_completing(caller)
     status = 200 if not failed else 202 if stored else 409
     return Response(to_json(_answer(stored, failed)), status, media_type=DICOM_JSON)
 

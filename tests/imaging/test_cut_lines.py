@@ -17,7 +17,7 @@ from api.imaging import part_door, receiving
 from tasks.clients.storage.growing import BusyError
 from tasks.clients.storage.spool import spool_of
 from tests.api.helpers import make_token
-from tests.imaging.conftest import Clinic, related
+from tests.imaging.conftest import Clinic, form_of, related
 from tests.imaging.dicoms import SERIES, STUDY, ct
 from tests.imaging.lines import cut, wait_until
 from tests.vitals.serving import served
@@ -113,7 +113,7 @@ def test_cut_at_random_positions_it_goes_on_where_it_was_and_ends_as_one_image(
 
 
 def test_a_stow_request_that_breaks_keeps_what_was_whole_and_leaves_nothing_else(
-    clinic: Clinic, address: str, token: str
+    clinic: Clinic, address: str, token: str, asked_runs: list[str]
 ) -> None:
     files = [ct(number, size=800) for number in (1, 2, 3)]  # more than 1 MB, which is what waits in memory
     body, content_type = related(files)
@@ -127,8 +127,21 @@ def test_a_stow_request_that_breaks_keeps_what_was_whole_and_leaves_nothing_else
         wait_until(lambda: len(clinic.spool()) == 3)
     wait_until(lambda: len(clinic.objects()) == 2 and clinic.spool() == [])
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(2,)]
+    wait_until(lambda: asked_runs == ["complete-uploads"])
     assert clinic.stow(*files).status_code == 200
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(3,)]
+
+
+def test_a_form_that_breaks_keeps_what_was_whole_and_leaves_nothing_else(
+    clinic: Clinic, address: str, token: str, asked_runs: list[str]
+) -> None:
+    body, content_type = form_of({"first": ct(1, size=800), "second": ct(2, size=800)})
+    headers = {"Content-Type": content_type}
+    with cut(address, token, "POST /api/v1/radiology/images", headers, body, after=len(body) - 1000):
+        wait_until(lambda: len(clinic.objects()) == 1 and len(clinic.spool()) == 1)
+    wait_until(lambda: clinic.spool() == [])
+    wait_until(lambda: asked_runs == ["complete-uploads"])
+    assert clinic.rows("SELECT image_count FROM radiology_study") == [(1,)]
 
 
 def test_a_sender_from_whom_nothing_comes_is_let_go_with_what_came(
