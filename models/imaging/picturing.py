@@ -8,7 +8,7 @@ from models.imaging.files import sha256_of, sync_file
 from models.imaging.offers import FOUND, Offer
 from models.imaging.ports import ImageParser, Instance, NotAnImageError, Picture, Wrapping
 from models.imaging.rules import NotLetInError
-from models.imaging.stores.pictures import Whose, whose
+from models.imaging.stores.pictures import Whose, has_codes, study_of_pictures, whose
 from models.imaging.stores.writing import Bytes
 from models.imaging.uids import derived_uid, object_key, safe_name
 from models.kernel.errors import HeldError, InvalidError
@@ -26,16 +26,21 @@ class PictureIntake:
     def instance_of(self, offer: Offer, picture: Picture, digest: str) -> tuple[Instance, Whose]:
         """What the picture is within its study, and whose: the same file there has the same UIDs every time.
 
-        InvalidError where neither an order nor a study is named; one that is found and not sent is kept all the same.
+        InvalidError where neither an order nor a study is named, nor both codes by which an order is found; what lies
+        there without having been sent is kept all the same.
         """
-        declared = offer.declared
-        if declared.study_uid is None and offer.radiology_order_id is None and offer.source != FOUND:
-            raise InvalidError("a JPEG or PNG needs an order or a study", field="radiology_order_id")
+        declared, order_id = offer.declared, offer.radiology_order_id
+        is_said = declared.study_uid is not None or order_id is not None or has_codes(declared)
+        if not is_said and offer.source != FOUND:
+            message = "a JPEG or PNG needs an order, a study, or accession_number and patient_id"
+            raise InvalidError(message, field="radiology_order_id")
         with tenant_session(self._tenant_id) as session:
-            owner = whose(session, self._tenant_id, declared.study_uid, offer.radiology_order_id)
+            owner = whose(session, self._tenant_id, declared, order_id)
         study_uid = declared.study_uid or owner.study_uid
-        if study_uid is None:
-            study_uid = derived_uid(self._tenant_id, "study", offer.radiology_order_id or digest)
+        if study_uid is None and is_said:
+            study_uid = study_of_pictures(self._tenant_id, declared, order_id)
+        elif study_uid is None:
+            study_uid = derived_uid(self._tenant_id, "study", digest)
         series_uid = declared.series_uid or derived_uid(self._tenant_id, study_uid, "pictures")
         found = Instance(
             study_uid=study_uid,

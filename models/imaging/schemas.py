@@ -114,6 +114,7 @@ class DeclarationIn(_In):
     def _study_is_known(self) -> Self:
         if self.study_uid is None and any(image.mime_type == DICOM for image in self.images):
             raise ValueError("a DICOM file is declared with its own study_uid")
-        if self.study_uid is None and self.radiology_order_id is None:
-            raise ValueError("either study_uid or radiology_order_id is needed")
+        has_codes = self.accession_number is not None and self.patient_id is not None
+        if self.study_uid is None and self.radiology_order_id is None and not has_codes:
+            raise ValueError("study_uid or radiology_order_id is needed, or accession_number with patient_id")
         return self

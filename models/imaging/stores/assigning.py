@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from models.imaging.ports import Instance
 from models.imaging.rules import NotLetInError, refuse_other_patient
-from models.imaging.stores.orders import get_order, mark_performed
+from models.imaging.stores.orders import get_order, mark_performed, order_by_codes
 from models.imaging.stores.writing_statements import Known
 from models.imaging.tables import RadiologyOrder, RadiologyStudy
 from models.kernel.audit import Action, Actor, record
@@ -123,13 +123,8 @@ def found_order(session: Session, tenant_id: int, found: Instance) -> RadiologyO
     """By accession number and patient; None where there is none, or it has another study."""
     if not found.accession_number or not found.patient_code:
         return None
-    wanted = (
-        select(RadiologyOrder)
-        .where(RadiologyOrder.tenant_id == tenant_id, RadiologyOrder.accession_number == found.accession_number)
-        .with_for_update()
-    )
-    order = session.scalar(wanted)
-    if order is None or found.patient_code not in codes_of(session, tenant_id, order.patient_id):
+    order = order_by_codes(session, tenant_id, found.accession_number, found.patient_code, lock=True)
+    if order is None:
         return None
     study = select(RadiologyStudy.study_uid).where(
         RadiologyStudy.tenant_id == tenant_id, RadiologyStudy.radiology_order_id == order.id

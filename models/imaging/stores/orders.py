@@ -14,7 +14,7 @@ from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
 from models.kernel.errors import ConflictError, NotFoundError
 from models.kernel.outbox import Event, publish
-from models.people.stores.patients import living_patient
+from models.people.stores.patients import codes_of, living_patient
 from models.people.tables import Patient
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -69,6 +69,19 @@ def order_row(session: Session, tenant_id: int, order_id: int) -> OrderRow:
     get_order(session, tenant_id, order_id)
     row = session.execute(_rows(tenant_id).where(RadiologyOrder.id == order_id)).one()
     return OrderRow(*row)
+
+
+def order_by_codes(
+    session: Session, tenant_id: int, accession_number: str, patient_code: str, *, lock: bool = False
+) -> RadiologyOrder | None:
+    """The order of this accession number, if it is of the patient that this code names or named."""
+    wanted = select(RadiologyOrder).where(
+        RadiologyOrder.tenant_id == tenant_id, RadiologyOrder.accession_number == accession_number
+    )
+    order = session.scalar(wanted.with_for_update() if lock else wanted)
+    if order is None or patient_code not in codes_of(session, tenant_id, order.patient_id):
+        return None
+    return order
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.imaging.ports import DICOM
-from models.imaging.rules import why
+from models.imaging.rules import Declared, why
 from models.imaging.schemas import DeclarationIn, DeclaredImage
 from models.imaging.stores.declaring import Declaring
 from models.imaging.stores.looking import SeenUpload
 from models.imaging.stores.orders import get_order
-from models.imaging.stores.pictures import whose
-from models.imaging.tables import ImageUpload, RadiologyOrder
+from models.imaging.stores.pictures import study_of_pictures, whose
+from models.imaging.tables import ImageUpload
 from models.imaging.uids import derived_uid
 from models.kernel.audit import Action, Actor, record
 from models.kernel.clock import utc_now
@@ -46,8 +45,7 @@ def declare(session: Session, tenant_id: int, actor: Actor, given: DeclarationIn
     """
     _refuse_too_large(given.images)
     order_id = _named_order(session, tenant_id, given)
-    study_uid = given.study_uid or whose(session, tenant_id, None, order_id).study_uid
-    study_uid = study_uid or derived_uid(tenant_id, "study", order_id)
+    study_uid = given.study_uid or _study_of_pictures(session, tenant_id, given)
     wanted: dict[str, dict[str, Any]] = {}
     places: dict[str, str] = {}
     for index, image in enumerate(given.images):
@@ -206,22 +204,19 @@ def _refuse_too_large(images: Sequence[DeclaredImage]) -> None:
 
 
 def _named_order(session: Session, tenant_id: int, given: DeclarationIn) -> int | None:
-    """The order that is named, or for pictures found by accession number and patient."""
-    if given.radiology_order_id is not None:
-        order = get_order(session, tenant_id, given.radiology_order_id)
-        if given.patient_id is not None and given.patient_id not in codes_of(session, tenant_id, order.patient_id):
-            raise InvalidError("is not the patient of the order", field="patient_id")
-        return order.id
-    if given.accession_number is None or given.patient_id is None:
+    """The order that is named; where none is, it is looked for when a file is complete."""
+    if given.radiology_order_id is None:
         return None
-    if all(image.mime_type == DICOM for image in given.images):
-        return None  # the files say it themselves
-    wanted = select(RadiologyOrder).where(
-        RadiologyOrder.tenant_id == tenant_id, RadiologyOrder.accession_number == given.accession_number
-    )
-    found = session.scalar(wanted)
-    is_theirs = found is not None and given.patient_id in codes_of(session, tenant_id, found.patient_id)
-    return found.id if found is not None and is_theirs else None
+    order = get_order(session, tenant_id, given.radiology_order_id)
+    if given.patient_id is not None and given.patient_id not in codes_of(session, tenant_id, order.patient_id):
+        raise InvalidError("is not the patient of the order", field="patient_id")
+    return order.id
+
+
+def _study_of_pictures(session: Session, tenant_id: int, given: DeclarationIn) -> str:
+    said = Declared(patient_code=given.patient_id, accession_number=given.accession_number)
+    known = whose(session, tenant_id, said, given.radiology_order_id).study_uid
+    return known or study_of_pictures(tenant_id, said, given.radiology_order_id)
 
 
 def _values(tenant_id: int, study_uid: str, given: DeclarationIn, image: DeclaredImage) -> dict[str, Any]:
