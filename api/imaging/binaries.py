@@ -12,7 +12,7 @@ from api.imaging.receiving import Entrance, pieces
 from api.imaging.resuming import Resuming
 from api.imaging.together import Outcome, Together
 from api.runs import start_completing
-from models.kernel.errors import InvalidError, TooLargeError
+from models.kernel.errors import InvalidError, TooLargeError, UnreadableError
 from models.kernel.fields import LARGEST_ID
 
 MOST_FILES = 1_000
@@ -40,6 +40,10 @@ class Binaries:
                 elif self._coming is not None:
                     coming = self._coming
                     await (self._add(coming, event.content) if isinstance(event, Data) else self._end(coming))
+        except UnreadableError as error:
+            if len(self._ids) <= 1:
+                raise
+            self._outcomes.setdefault(self._ids[-1], error)  # unless it was whole
         finally:
             await self._settle()
         return [(upload_id, self._outcomes[upload_id]) for upload_id in self._ids]
@@ -49,9 +53,13 @@ class Binaries:
             raise InvalidError("is no number of an upload", field="name")
         if int(name) in self._ids:
             raise InvalidError("comes twice in one request", field=name)
-        if len(self._ids) == MOST_FILES:
-            raise TooLargeError(f"more than {MOST_FILES} files in one request: those are taken", field="body")
+        if len(self._ids) > MOST_FILES:
+            return
         self._ids.append(int(name))
+        if len(self._ids) > MOST_FILES:
+            message = f"more than {MOST_FILES} files in one request: this one and those after it are not taken"
+            self._outcomes[int(name)] = TooLargeError(message, field="body")
+            return
         self._coming = Resuming(self._entrance.caller, Arriving(int(name)))
 
     async def _add(self, coming: Resuming, content: bytes) -> None:

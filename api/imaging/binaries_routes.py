@@ -1,22 +1,21 @@
 """Second step of several uploads in one request: over a long line a round trip for each small file is slow."""
 
-import logging
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.errors import MEANING, errors, status_of
+from api.errors import errors, status_of
 from api.imaging.access import Uploader
 from api.imaging.answers import BinariesAnswer, BinaryAnswer, UploadAnswer
 from api.imaging.binaries import Binaries
+from api.imaging.failures import AWAY, failure_of
 from api.imaging.parts import boundary_of
 from api.imaging.receiving import Entrance
 from api.imaging.together import Outcome
-from api.middleware import where
-from models.kernel.errors import AwayError, InvalidError, LabwireError, UnreadableError
+from models.kernel.errors import InvalidError, UnreadableError
 
 FORM = "multipart/form-data"
-OK, MISTAKE, AWAY = 200, 500, 503
+OK = 200
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     202: {"model": BinariesAnswer, "description": "Some are taken"},
     409: {"model": BinariesAnswer, "description": "None is taken"},
@@ -33,7 +32,6 @@ BODY = {
     }
 }
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/uploads", tags=["imaging"])
 
 
@@ -63,23 +61,5 @@ async def add_binaries(request: Request, response: Response, caller: Uploader) -
 def _answer(upload_id: int, outcome: Outcome) -> BinaryAnswer:
     if isinstance(outcome, UploadAnswer):
         return BinaryAnswer(id=upload_id, status=OK, upload=outcome)
-    status = status_of(outcome)
-    if status in (MISTAKE, AWAY):
-        _note(outcome, status)
-    is_ours = isinstance(outcome, LabwireError) and status != MISTAKE
-    return BinaryAnswer(
-        id=upload_id,
-        status=status,
-        error=str(outcome) if is_ours else MEANING[status],
-        field=getattr(outcome, "field", None) if is_ours else None,
-    )
-
-
-def _note(error: Exception, status: int) -> None:
-    """In the server's log: messages of other errors than ours may hold values."""
-    if isinstance(error, AwayError):
-        log.error("an upload cannot be stored: %s", error)
-    elif status == MISTAKE:
-        log.error("an upload failed: %s", where(error))
-    else:
-        log.warning("an upload cannot be stored just now: %s", where(error))
+    failure = failure_of(outcome)
+    return BinaryAnswer(id=upload_id, status=failure.status, error=failure.error, field=failure.field)

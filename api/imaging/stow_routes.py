@@ -1,17 +1,16 @@
 """STOW-RS: a modality or gateway stores instances (DICOM PS3.18, 10.5). Each is stored, or named with its reason."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
-from sqlalchemy.exc import DBAPIError
 
 from api.deps import Caller
-from api.errors import errors
+from api.errors import MEANING, errors
 from api.imaging.access import Uploader
+from api.imaging.failures import AWAY, failure_of, raise_common
 from api.imaging.groups import Groups
 from api.imaging.parts import Begin, Data, End, boundary_of, read_parts
 from api.imaging.receiving import Entrance, Incoming, pieces
@@ -21,7 +20,7 @@ from models.imaging.offers import Offer
 from models.imaging.ports import DICOM
 from models.imaging.rules import Declared, NotLetInError, why
 from models.imaging.schemas import Uid
-from models.kernel.errors import RetryableError, TooLargeError, UnreadableError
+from models.kernel.errors import UnreadableError
 from models.kernel.settings import settings
 
 DICOM_JSON = "application/dicom+json"
@@ -37,42 +36,47 @@ REASONS = {
     ),
 }
 
-log = logging.getLogger(__name__)
 router = APIRouter(tags=["dicomweb"])
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An instance that was not stored; without UIDs where it could not be read."""
+    """An instance that was not stored; without UIDs where it could not be read. `error`: no rule kept it out."""
 
     reason: int
     text: str
     sop_class_uid: str = ""
     image_uid: str = ""
+    error: Exception | None = None
 
 
 class Storing:
-    """The instances of one request, in the order they came; `has_stored` once one of them is stored."""
+    """The instances of one request: each is stored, or told of with its reason. `has_stored` once one is stored."""
 
     def __init__(self, entrance: Entrance, study_uid: str | None) -> None:
         self._entrance, self._study_uid = entrance, study_uid
         self._groups = Groups(self._take)
-        self._parts = 0
+        self._parts = self._whole = 0
         self._others: list[Failed] = []
         self.has_stored = False
 
     async def read(self, request: Request, boundary: bytes) -> list[Stored | Failed]:
-        """Take every part in while the next ones come; when the line breaks, what was whole is stored."""
+        """Take every part in while the next ones come; when the body ends too early, what was whole is stored."""
         incoming: Incoming | None = None
         try:
             async for event in read_parts(pieces(request), boundary):
                 if isinstance(event, Begin):
                     incoming = self._incoming(event.headers)
                 elif isinstance(event, Data) and incoming is not None:
-                    await incoming.add(event.content)
+                    incoming = await self._added(incoming, event.content)
                 elif isinstance(event, End) and incoming is not None:
                     whole, incoming = incoming, None
+                    self._whole += 1
                     await self._groups.add(whole, whole.bytes_in_memory)
+        except UnreadableError as error:
+            if not self._whole:
+                raise
+            self._others.append(Failed(NOT_UNDERSTOOD, f"What follows is not taken: {error}"))
         finally:
             if incoming is not None:
                 incoming.drop()
@@ -80,22 +84,35 @@ class Storing:
         return self._groups.told() + self._others
 
     def _incoming(self, headers: dict[str, str]) -> Incoming | None:
-        """The file that begins; None for a part that is no instance, which is passed over and told of."""
+        """The file that begins; None for a part that is not taken, which is passed over and told of."""
         self._parts += 1
         if self._parts > MOST_PARTS:
-            raise TooLargeError(f"more than {MOST_PARTS} instances in one request: those are stored", field="body")
+            if self._parts == MOST_PARTS + 1:
+                text = f"More than {MOST_PARTS} instances in one request: this one and those after it are not taken"
+                self._others.append(Failed(PROCESSING, text))
+            return None
         if headers.get("content-type", DICOM).partition(";")[0].strip().lower() == DICOM:
             return Incoming(self._entrance.spool)
         self._others.append(Failed(NOT_UNDERSTOOD, "The part is not of type application/dicom"))
         return None
 
+    async def _added(self, incoming: Incoming, content: bytes) -> Incoming | None:
+        """The file with its next piece; None where it cannot be taken: the rest of it is passed over."""
+        try:
+            await incoming.add(content)
+        except Exception as error:  # noqa: BLE001 # this one's: the others go on
+            incoming.drop()
+            self._others.append(_failed_by(error))
+            return None
+        return incoming
+
     def _take(self, group: list[Incoming]) -> list[Stored | Failed]:
         try:
             results = self._entrance.take_many(group, self._offer)
-            self.has_stored |= any(isinstance(result, Stored) for result in results)
-            return [_told(result) for result in results]
-        except RetryableError as error:  # none of them could be written to the disk
-            return [_told(error) for _ in group]
+        except Exception as error:  # noqa: BLE001 # none of them could be written to the disk: told of each
+            return [_failed_by(error) for _ in group]
+        self.has_stored |= any(isinstance(result, Stored) for result in results)
+        return [_told(result) for result in results]
 
     def _offer(self, path: Path, digest: str) -> Offer:
         return Offer(
@@ -127,8 +144,8 @@ async def store(request: Request, caller: Caller, study_uid: str | None) -> Resp
         raise UnreadableError("there is no instance in the body", field="body")
     stored = [one for one in results if isinstance(one, Stored)]
     failed = [one for one in results if isinstance(one, Failed)]
-    if not stored and all(one.reason == NO_RESOURCES for one in failed):
-        raise RetryableError("nothing can be stored just now")
+    if not stored and all(one.error for one in failed):
+        raise_common([one.error for one in failed if one.error])
     status = 200 if not failed else 202 if stored else 409
     return Response(to_json(_answer(stored, failed)), status, media_type=DICOM_JSON)
 
@@ -138,17 +155,14 @@ def _told(result: Stored | Exception) -> Stored | Failed:
         reason, found = REASONS.get(result.rule, NOT_UNDERSTOOD), result.found
         uids = (found.sop_class_uid, found.image_uid) if found else ("", "")
         return Failed(reason, why(result.rule), *uids)
-    if isinstance(result, RetryableError | DBAPIError):
-        log.warning("an instance cannot be stored just now: %s", _named(result))
-        return Failed(NO_RESOURCES, "not possible just now")
-    if isinstance(result, Exception):
-        raise result
-    return result
+    return _failed_by(result) if isinstance(result, Exception) else result
 
 
-def _named(error: Exception) -> str:
-    """The class of an error, and the state of PostgreSQL's: messages of the database hold values."""
-    return f"{type(error).__name__} {getattr(getattr(error, 'orig', None), 'pgcode', '') or ''}".strip()
+def _failed_by(error: Exception) -> Failed:
+    failure = failure_of(error)
+    if failure.status == AWAY:
+        return Failed(NO_RESOURCES, MEANING[AWAY].partition(";")[0], error=error)
+    return Failed(PROCESSING, failure.error, error=error)
 
 
 def _answer(stored: list[Stored], failed: list[Failed]) -> dict[str, Any]:

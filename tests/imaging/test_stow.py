@@ -109,7 +109,10 @@ def test_a_part_of_another_type_is_listed_as_failed_beside_those_that_are_stored
 def test_one_request_has_so_many_parts_and_no_more(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stow_routes, "MOST_PARTS", 3)
     assert clinic.stow(*(ct(number) for number in (1, 2, 3))).status_code == 200
-    answer = clinic.stow(*(ct(number) for number in (3, 4, 5, 6)))
-    assert (answer.status_code, "3 instances" in answer.json()["error"]) == (413, True)
+    answer = clinic.stow(*(ct(number) for number in (3, 4, 5, 6, 7)))
+    assert answer.status_code == 202
+    assert len(answer.json()["00081199"]["Value"]) == 3
+    [rest] = answer.json()["0008119A"]["Value"]
+    assert "More than 3 instances" in rest["00000902"]["Value"][0]
     assert len(clinic.objects()) == 5
     assert clinic.spool() == []
