@@ -63,6 +63,8 @@ GROUPS = {
 }
 """Menus of the bar. One with a single entry for somebody is no menu: the entry stands in the bar."""
 
+SESSION_ENDED = "Your session had ended: nothing was done. Sign in and do it again."
+
 
 def render(
     request: Request, template: str, caller: "Caller | None", status_code: int = 200, **context: Any
@@ -101,9 +103,10 @@ def redirect(request: Request, address: str, *, flash: str = "", level: str = "s
 
 
 def wants_page(request: Request) -> bool:
-    """Whether the caller is a person in a browser, looking at pages."""
-    path = request.url.path
-    return not path.startswith(("/api/", "/static/")) and "text/html" in request.headers.get("accept", "")
+    """Whether the caller is a person in a browser, looking at pages; htmx asks for them with `Accept: */*`."""
+    if request.url.path.startswith(("/api/", "/static/")):
+        return False
+    return request.headers.get("HX-Request") == "true" or "text/html" in request.headers.get("accept", "")
 
 
 def error_page(
@@ -122,7 +125,10 @@ def error_page(
 
 
 def sign_in_page(request: Request) -> Response:
-    """The way to the sign-in page and back; the cookie of a session that has ended is taken away."""
+    """The way to the sign-in page and back; the cookie of a session that has ended is taken away.
+
+    The sign-in page then says of what was sent, a form for example, that it was not done.
+    """
     address = security.login_address(request)
     response: Response
     if request.headers.get("HX-Request") == "true":
@@ -131,6 +137,8 @@ def sign_in_page(request: Request) -> Response:
         response = RedirectResponse(address, 303)
     if security.SESSION_COOKIE in request.cookies:
         security.drop_cookie(response, security.SESSION_COOKIE)
+    if request.method not in security.SAFE_METHODS:
+        security.put_flash(response, SESSION_ENDED, level="error")
     return response
 
 

@@ -101,8 +101,13 @@ def _board(session: Session, caller: Caller, view: View, seen: str = "") -> Boar
     wanted = OrderFilter(view.state, patient_id, view.accession)
     rows, total = list_orders(session, caller.tenant_id, wanted, page=view.page, size=PAGE_SIZE)
     counts = count_orders(session, caller.tenant_id, wanted)
-    shown = [(row.order.id, row.order.version, row.study.image_count if row.study else 0) for row in rows]
-    mark = hashlib.sha256(repr((shown, counts)).encode()).hexdigest()[:16]
+    mark = hashlib.sha256(repr(([_shown(row) for row in rows], counts)).encode()).hexdigest()[:16]
     if mark != seen:
         note_read(session, caller.tenant_id, caller.actor, [row.patient.id for row in rows])
     return Board(rows, counts, total, mark)
+
+
+def _shown(row: OrderRow) -> tuple[object, ...]:
+    """What the table tells of an order. The patient's name and code change without the order's version."""
+    who = (row.patient.id, row.patient.code, row.patient.family_name, row.patient.given_names)
+    return (row.order.id, row.order.version, row.study.image_count if row.study else 0, *who)

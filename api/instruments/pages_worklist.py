@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from api.deps import Caller, tenant_work
 from api.forms import Form
 from api.instruments.pages_kit import Reader, Technician, is_fragment, show
-from api.instruments.worklist_view import Board, View, load_board
-from api.render import redirect
+from api.instruments.worklist_view import View, load_board
+from api.render import redirect, render
 from api.runs import start_fetching, start_sending
 from models.instruments.stores.actions import fetch_now, send_now
 from models.instruments.stores.choices import load_choices
@@ -46,7 +46,7 @@ def rows(request: Request, caller: Reader, seen: Annotated[str, Query()] = "") -
         board = load_board(session, caller.tenant_id, view)
     if board.mark == seen:
         return Response(status_code=204)
-    return _table(request, caller, view, board)
+    return show(request, "_worklist.html", caller, context={"view": view, "board": board})
 
 
 @router.get("/worklist/scan")
@@ -109,22 +109,10 @@ def _answer(request: Request, caller: Caller, view: View, said: str, problems: l
     text = said or ("Nothing chosen: tick the rows first." if not problems else "Not possible:")
     if not is_fragment(request):
         return redirect(request, view.address(), flash=" ".join([text, *problems]), level=level if said else "error")
-    with tenant_work(caller) as session:
-        board = load_board(session, caller.tenant_id, view)
-    return _table(request, caller, view, board, flash=(level if said else "error", text), details=problems)
-
-
-def _table(
-    request: Request,
-    caller: Caller,
-    view: View,
-    board: Board,
-    *,
-    flash: tuple[str, str] | None = None,
-    details: Sequence[str] = (),
-) -> Response:
-    context = {"view": view, "board": board, "is_fragment": True, "flash": flash, "details": list(details)}
-    return show(request, "_worklist.html", caller, context=context)
+    flash = (level if said else "error", text)
+    response = render(request, "partials/flash.html", caller, flash=flash, details=problems)
+    response.headers["HX-Trigger-After-Swap"] = "renew"  # the table asks for itself, under the filters of that moment
+    return response
 
 
 def _chosen(values: Sequence[object]) -> list[int]:

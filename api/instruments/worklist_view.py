@@ -138,5 +138,5 @@ def load_board(session: Session, tenant_id: int, view: View) -> Board:
 
 
 def _mark(rows: Sequence[WorklistRow], counts: dict[str, int]) -> str:
-    shown = [(row.id, row.version, row.equipment_status, row.is_stale, row.is_expiring, row.flag) for row in rows]
-    return hashlib.sha256(repr((shown, sorted(counts.items()))).encode()).hexdigest()[:16]
+    """Of all that a row has: names, codes and instruments change without the assignment's version."""
+    return hashlib.sha256(repr((rows, sorted(counts.items()))).encode()).hexdigest()[:16]

@@ -1,14 +1,11 @@
 // Small helps for the instrument pages; every page works without them.
 (() => {
   "use strict";
-  const IDLE_MINUTES = 10; // a page nobody looks at must not keep a session alive
   const wide = matchMedia("(min-width: 56.01rem)");
-  let lastTouched = Date.now();
-  let isPaused = false;
 
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const openWide = () => { if (wide.matches) all("details[data-open-wide]").forEach((one) => { one.open = true; }); };
   const prepare = () => {
-    if (wide.matches) all("details[data-open-wide]").forEach((one) => { one.open = true; });
     all("[data-with-script]").forEach((one) => { one.hidden = false; });
     all("[data-choosing]").forEach(count);
   };
@@ -45,12 +42,6 @@
       all("input[name=chosen]", form).forEach((box) => { box.checked = box.dataset.kind === choose.dataset.choose; });
       count(form);
     }
-    const pause = event.target.closest?.("[data-pause]");
-    if (pause) {
-      isPaused = !isPaused;
-      pause.setAttribute("aria-pressed", String(isPaused));
-      pause.textContent = isPaused ? "Paused: go on" : "Pause";
-    }
   });
 
   document.addEventListener("keydown", (event) => {
@@ -64,16 +55,8 @@
     }
   });
 
-  for (const kind of ["pointermove", "pointerdown", "keydown", "scroll"]) {
-    addEventListener(kind, () => { lastTouched = Date.now(); }, { passive: true });
-  }
-
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (!event.target.matches("[data-poll]")) return;
-    const isIdle = Date.now() - lastTouched > IDLE_MINUTES * 60_000;
-    if (isPaused || isIdle || document.hidden) event.preventDefault();
-  });
   document.addEventListener("htmx:afterSettle", prepare);
   document.addEventListener("DOMContentLoaded", prepare);
-  wide.addEventListener("change", prepare);
+  document.addEventListener("DOMContentLoaded", openWide); // not after each swap: who closed it meant it
+  wide.addEventListener("change", openWide);
 })();

@@ -49,6 +49,44 @@
     if (button?.matches("[data-copy]")) copy(button);
   });
 
+  // What came of something htmx asked for is told where there is no message of ours: a proxy's page, a broken line.
+  function tell(text) {
+    const place = document.getElementById("flash");
+    const [box, inside, line] = ["div", "div", "p"].map((tag) => document.createElement(tag));
+    box.className = "flash flash--error";
+    box.setAttribute("role", "alert");
+    line.textContent = text;
+    inside.append(line);
+    box.append(inside);
+    place.replaceChildren(box);
+  }
+  const isByItself = (event) => event.detail.requestConfig?.elt.matches("[data-poll]"); // renewing.js
+  const unclear = "What you asked for may or may not be done: look before you try again.";
+  document.addEventListener("htmx:responseError", (event) => {
+    const { status, responseText } = event.detail.xhr;
+    if (!isByItself(event) && !responseText.includes("flash--error")) tell(`The server answered ${status}. ${unclear}`);
+  });
+  for (const kind of ["htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(kind, (event) => {
+      if (!isByItself(event)) tell(`The server cannot be reached. ${unclear}`);
+    });
+  }
+
+  // Who types is there: the session stays, and one that has ended is told of before more is typed.
+  const HERE_MINUTES = 4;
+  let askedAt = Date.now();
+  document.addEventListener("input", async () => {
+    const address = document.body.dataset.signedIn;
+    if (!address || Date.now() - askedAt < HERE_MINUTES * 60_000) return;
+    askedAt = Date.now();
+    try {
+      const answer = await fetch(address);
+      if (answer.status === 401) tell("Your session has ended. Copy what you typed, then sign in again: it cannot be sent from here.");
+    } catch {
+      askedAt = 0; // the next key asks again
+    }
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     const button = fold();
     if (button) {

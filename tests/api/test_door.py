@@ -208,12 +208,26 @@ def test_a_login_form_of_another_site_is_refused(alpha: int) -> None:
 
 
 def test_htmx_is_told_about_errors_and_ended_sessions_in_its_way(ada: TestClient) -> None:
-    headers = PAGE | {"HX-Request": "true", "HX-Current-URL": f"{BASE}/patients?q=x"}
+    headers = {"Accept": "*/*", "HX-Request": "true", "HX-Current-URL": f"{BASE}/patients?q=x"}
     missing = ada.get("/patients/77", headers=headers)
     assert (missing.status_code, missing.headers["hx-retarget"]) == (404, "#flash")
+    assert missing.headers["content-type"].startswith("text/html")
     assert "<html" not in missing.text
     gone = client(headers=headers).get("/patients")
     assert (gone.status_code, gone.headers["hx-redirect"]) == (401, "/login?next=%2Fpatients%3Fq%3Dx")
+
+
+@pytest.mark.parametrize("headers", [PAGE, {"HX-Request": "true"}])
+def test_a_form_sent_after_the_session_ended_is_told_not_to_be_done(alpha: int, headers: dict[str, str]) -> None:
+    browser = client(headers=headers, cookies={"labwire_session": "ended"})
+    answer = browser.post("/patients/new", data={"code": "P1"})
+    place = answer.headers.get("location") or answer.headers["hx-redirect"]
+    assert place == "/login"
+    browser.headers.pop("HX-Request", None)
+    assert "Your session had ended: nothing was done. Sign in and do it again." in browser.get(place).text
+    assert "had ended" not in browser.get(place).text  # once
+    browser.get("/patients", headers=PAGE)  # looking is told nothing
+    assert "had ended" not in browser.get("/login").text
 
 
 def test_a_forged_flash_is_not_shown(alpha: int) -> None:

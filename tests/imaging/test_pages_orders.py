@@ -78,6 +78,15 @@ def test_an_open_list_is_answered_only_when_it_changed(clinic: Clinic, doctor: D
     assert "Another" in doctor.get(address).source
 
 
+def test_a_corrected_name_or_code_brings_a_new_list(clinic: Clinic, doctor: Desk) -> None:
+    clinic.order(clinic.patient())
+    for column, value in (("family_name", "Corrected"), ("given_names", "Joanna"), ("code", "P-NEW")):
+        address = doctor.get("/radiology/orders").of("section", id="orders")[0].attributes["hx-get"]
+        assert doctor.get(address).status == 204
+        clinic.rows(f"UPDATE patient SET {column} = '{value}' RETURNING id")
+        assert value in doctor.get(address).source
+
+
 def test_an_examination_is_ordered_once_however_often_the_button_is_pressed(clinic: Clinic, doctor: Desk) -> None:
     patient_id = clinic.patient()
     form = doctor.get(f"/radiology/orders/new?patient_id={patient_id}")

@@ -12,7 +12,8 @@ from tests.instruments.desk import Desk, sit_down
 from tests.instruments.helpers import Lab
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("wishes")]
-HTMX = {"HX-Request": "true"}
+HTMX = {"HX-Request": "true", "Accept": "*/*"}
+"""What htmx really sends."""
 
 
 @pytest.fixture
@@ -125,6 +126,29 @@ def test_the_table_asks_for_itself_and_is_sent_only_when_it_changed(lab: Lab, de
     again = re.search(r'hx-get="(/worklist/rows[^"]+)"', changed.source)
     assert again
     assert again[1] != address.replace("&", "&amp;")
+
+
+def test_names_and_codes_that_change_bring_a_new_table(lab: Lab, desk: Desk) -> None:
+    lab.order()
+    for change in (
+        "UPDATE patient SET code = 'PAT-CORRECTED'",
+        "UPDATE equipment SET name = 'Renamed analyser'",
+        "UPDATE test_definition SET name = 'Renamed test'",
+    ):
+        address = desk.get("/worklist").of("section", id="worklist")[0].attributes["hx-get"]
+        assert desk.get(address, **HTMX).status == 204
+        run(lab, change)
+        answer = desk.get(address, **HTMX)
+        assert (change, answer.status) == (change, 200)
+        assert change.split("'")[1] in answer.source
+
+
+def test_a_form_wishes_for_a_new_table_instead_of_bringing_one(lab: Lab, desk: Desk) -> None:
+    (one,) = lab.order()
+    data = {"csrf_token": desk.token, "only": one}
+    answer = desk.browser.post("/worklist/send", data=data, headers=HTMX)
+    assert answer.headers["hx-trigger-after-swap"] == "renew"
+    assert "<table" not in answer.text
 
 
 def test_a_doctor_sees_no_flag_before_release_and_no_button(lab: Lab) -> None:
