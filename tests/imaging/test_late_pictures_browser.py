@@ -9,7 +9,9 @@ from tests.browser.conftest import chromium as chromium
 from tests.browser.people import WIDE
 from tests.imaging.browsing import Desks
 from tests.imaging.dicoms import SERIES
-from tests.imaging.light_viewer import address as address, desks as desks, shows, words_are
+from tests.imaging.light_viewer import address as address
+from tests.imaging.light_viewer import desks as desks
+from tests.imaging.light_viewer import shows, words_are
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 expect.set_options(timeout=20_000)

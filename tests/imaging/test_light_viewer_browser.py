@@ -11,7 +11,10 @@ from tests.imaging.browsing import Desks
 from tests.imaging.conftest import Clinic
 from tests.imaging.desks import store
 from tests.imaging.dicoms import SERIES, STUDY, ct
-from tests.imaging.light_viewer import AT, address as address, becomes, desks as desks, page as page, shows
+from tests.imaging.light_viewer import AT, becomes, shows
+from tests.imaging.light_viewer import address as address
+from tests.imaging.light_viewer import desks as desks
+from tests.imaging.light_viewer import page as page
 from tests.imaging.phantom import chest
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
