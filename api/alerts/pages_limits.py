@@ -119,7 +119,7 @@ def _form(
             found = changed_since(session, caller.tenant_id, "alert_threshold", row.own.id, int(str(values["version"])))
             meanwhile = meanwhile_view(found, values | {"is_on": "is_on" in values})
             values |= _shown(meanwhile.merged) if meanwhile else {}
-        if refused is not None:
+        if is_stale(refused):  # after a mistake the form is still about what it was opened with
             values["version"] = row.version
     context = {
         "patient": patient,

@@ -10,6 +10,7 @@ from api.imaging.study_answers import ImageAnswer, ImageUrlAnswer
 from api.imaging.study_routes import Seconds, documented
 from models.imaging.schemas import RejectIn
 from models.imaging.stores import studies
+from models.imaging.stores.rejections import reject_image
 from models.imaging.stores.studies import Seen
 from models.kernel.fields import Id
 
@@ -42,6 +43,6 @@ def reject_radiology_image(image_id: Id, given: RejectIn, caller: Orderer) -> Im
     """Note that an image is not to be used, and why. It stays as it is; there is one note."""
     with tenant_work(caller) as session:
         row = studies.get_image(session, caller.tenant_id, image_id, Seen(sees_unassigned(caller)))
-        studies.reject_image(session, caller.tenant_id, caller.actor, row, note=given.note, user_id=caller.user_id)
+        reject_image(session, caller.tenant_id, caller.actor, row, note=given.note, user_id=caller.user_id)
         studies.note_study_read(session, caller.tenant_id, caller.actor, row.study)
         return ImageAnswer.of(row)

@@ -38,21 +38,24 @@ class OrderAnswer(BaseModel):
     reviewed_by: int | None
     reviewed_at: datetime | None
     review_note: str | None
+    reviewed_image_count: int | None = Field(description="How many images the study had when the finding was written")
     version: int
     study_id: int | None
     study_uid: str | None
+    image_count: int = Field(description="Of the study")
 
     @classmethod
     def of(cls, row: OrderRow) -> Self:
         """From its rows."""
         order, patient, study = row.order, row.patient, row.study
-        own = ("patient_code", "patient_name", "study_id", "study_uid")
+        own = ("patient_code", "patient_name", "study_id", "study_uid", "image_count")
         return cls(
             **{name: getattr(order, name) for name in cls.model_fields if name not in own},
             patient_code=patient.code,
             patient_name=f"{patient.given_names} {patient.family_name}".strip(),
             study_id=study.id if study is not None else None,
             study_uid=study.study_uid if study is not None else None,
+            image_count=study.image_count if study is not None else 0,
         )
 
 
@@ -103,7 +106,10 @@ def get_radiology_order(order_id: Id, caller: Reader) -> OrderAnswer:
 
 @router.post("/{order_id}/review", responses=errors(401, 403, 404, 409))
 def review_radiology_order(order_id: Id, given: ReviewIn, caller: Reviewer) -> OrderAnswer:
-    """What the doctor found in the images; `version` is the order's as it was read. There is one review."""
+    """What the doctor found in the images; `version` and `image_count` are the order's as it was read.
+
+    There is one review. Without `image_count` it is not looked at whether images came since.
+    """
     with tenant_work(caller) as session:
         orders.review_order(session, caller.tenant_id, caller.actor, order_id, given, user_id=caller.user_id)
         row = orders.order_row(session, caller.tenant_id, order_id)

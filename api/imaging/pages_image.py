@@ -12,6 +12,7 @@ from api.imaging.pages_kit import REFUSALS, Looker, Refusal, complaints, names_o
 from api.render import redirect
 from models.imaging.schemas import RejectIn
 from models.imaging.stores import studies
+from models.imaging.stores.rejections import reject_image
 from models.imaging.stores.studies import Seen
 from models.kernel.fields import Id
 
@@ -31,7 +32,7 @@ def reject_image_page(request: Request, image_id: Id, caller: Looker, form: Form
         given = fill(RejectIn, form)
         with tenant_work(caller) as session:
             row = studies.get_image(session, caller.tenant_id, image_id, Seen(sees_unassigned(caller)))
-            studies.reject_image(session, caller.tenant_id, caller.actor, row, note=given.note, user_id=caller.user_id)
+            reject_image(session, caller.tenant_id, caller.actor, row, note=given.note, user_id=caller.user_id)
     except REFUSALS as error:
         return _page(request, caller, image_id, refused=error, typed=texts(form))
     return redirect(request, f"/radiology/studies/images/{image_id}", flash="Noted: the image is not to be used.")

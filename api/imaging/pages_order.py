@@ -12,9 +12,13 @@ from api.imaging.pages_kit import REFUSALS, Looker, Refusal, Reviewer, complaint
 from api.render import redirect
 from models.imaging.schemas import ReviewIn
 from models.imaging.stores.orders import order_row, review_order
+from models.imaging.stores.rejections import rejections_of
+from models.imaging.stores.uploads import open_uploads
+from models.kernel.errors import ConflictError
 from models.kernel.fields import Id
 from models.people.stores.reads import note_read
 
+MOST_REJECTIONS = 8
 router = APIRouter(prefix="/radiology/orders/{order_id}")
 
 
@@ -49,6 +53,11 @@ def _page(
         row = order_row(session, caller.tenant_id, order_id)
         names = names_of(session, caller.tenant_id, [row.order.ordered_by, row.order.reviewed_by])
         note_read(session, caller.tenant_id, caller.actor, [row.patient.id])
+        rejections = rejections_of(session, row.study) if row.study is not None else []
+        study_uid = row.study.study_uid if row.study is not None else None
+        open_files = open_uploads(session, caller.tenant_id, order_id, study_uid)
+    image_count = row.study.image_count if row.study is not None else 0
+    known = {"version": str(row.order.version), "image_count": str(image_count)}
     context: dict[str, Any] = {
         "order": row.order,
         "patient": row.patient,
@@ -56,7 +65,19 @@ def _page(
         "names": names,
         "errors": errors,
         "typed": dict(typed or {}),
+        "seen": _seen(known, refused, typed or {}),
+        "rejections": rejections,
+        "most_rejections": MOST_REJECTIONS,
+        "open_files": open_files,
+        "later": image_count - reviewed if (reviewed := row.order.reviewed_image_count) is not None else 0,
         "may_upload": caller.has(TECHNICIAN),
         "may_review": caller.has("doctor") and row.order.state == "performed",
     }
     return show(request, "order.html", caller, status=status, context=context)
+
+
+def _seen(known: Mapping[str, str], refused: Refusal | None, typed: Mapping[str, str]) -> Mapping[str, str]:
+    """What the form says was seen: what is there now, where that is told; after a mistake still what it said before."""
+    if refused is None or isinstance(refused, ConflictError):
+        return known
+    return {name: typed.get(name, value) for name, value in known.items()}

@@ -11,7 +11,7 @@ from api.deps import Caller, tenant_work
 from api.forms import Form, fill, text, texts
 from api.imaging.pages_kit import REFUSALS, Looker, Refusal, complaints, show
 from api.imaging.words import MODALITIES
-from api.people.choosing import chosen_patient, found_patients, show_found
+from api.people.choosing import chosen_patient, found_patients, refuse_unfitting, show_found
 from api.render import redirect
 from models.imaging.schemas import OrderIn
 from models.imaging.stores.orders import create_order
@@ -57,6 +57,7 @@ def order_examination(request: Request, caller: Looker, form: Form) -> Response:
 def _order(caller: Caller, form: FormData) -> int:
     given = fill(OrderIn, form)
     with tenant_work(caller) as session:
+        refuse_unfitting(session, caller, form)
 
         def do() -> dict[str, Any]:
             return {"id": create_order(session, caller.tenant_id, caller.actor, given, user_id=caller.user_id).id}
@@ -76,7 +77,7 @@ def _form(request: Request, caller: Caller, values: Mapping[str, str], error: Re
     status, errors = complaints(error)
     with tenant_work(caller) as session:
         found, total = found_patients(session, caller, values.get("patient_text", ""))
-        chosen = chosen_patient(session, caller, values.get("patient_id", ""))
+        chosen = chosen_patient(session, caller, values)
     context = {
         "modalities": list(MODALITIES.items()),
         "values": dict(values),
@@ -85,6 +86,6 @@ def _form(request: Request, caller: Caller, values: Mapping[str, str], error: Re
         "found": found if chosen is None or chosen in found else [chosen, *found],
         "total": total,
         "asked": values.get("patient_text", ""),
-        "chosen": values.get("patient_id", ""),
+        "chosen": str(chosen.id) if chosen is not None else "",
     }
     return show(request, "order_form.html", caller, status=status, context=context)

@@ -17,6 +17,7 @@ from api.imaging import (
     order_routes,
     part_door,
     qido_routes,
+    rejected_routes,
     rendered_routes,
     stow_routes,
     study_routes,
@@ -49,7 +50,16 @@ for part in (
     radiology.include_router(part.router)
 router.include_router(radiology)
 dicomweb = APIRouter(prefix="/dicom-web", responses=errors())
-for part in (stow_routes, qido_routes, metadata_routes, instance_routes, frame_routes, rendered_routes, bulk_routes):
+for part in (
+    stow_routes,
+    qido_routes,
+    metadata_routes,
+    instance_routes,
+    frame_routes,
+    rendered_routes,
+    bulk_routes,
+    rejected_routes,
+):
     dicomweb.include_router(part.router)
 router.include_router(dicomweb)
 router.include_router(ohif.router)

@@ -64,6 +64,7 @@ def _page(
             found = changed_since(session, caller.tenant_id, "department", refused_id, int(shown["version"]))
             meanwhile = meanwhile_view(found, shown)
             shown |= meanwhile.merged if meanwhile else {}
+            shown.pop("version", None)  # the form goes on from what is there now; after a mistake it does not
     context = {
         "rows": rows,
         "refused_id": refused_id,

@@ -11,7 +11,7 @@ from api.deps import Caller, tenant_work
 from api.forms import Form, text, texts
 from api.instruments.pages_kit import REFUSALS, Orderer, Refusal, complaints, show
 from api.instruments.worklist_view import View
-from api.people.choosing import chosen_patient, found_patients, show_found
+from api.people.choosing import chosen_patient, found_patients, refuse_unfitting, show_found
 from api.render import redirect
 from api.runs import start_sending
 from models.instruments.inputs import OrderInput
@@ -69,6 +69,7 @@ def _order(caller: Caller, form: FormData) -> list[int]:
     wanted = OrderInput.model_validate({name: value for name, value in given.items() if value})
 
     with tenant_work(caller) as session:
+        refuse_unfitting(session, caller, form)
 
         def do() -> dict[str, Any]:
             return {"ids": order_many(session, caller.tenant_id, caller.actor, [wanted])}
@@ -89,7 +90,7 @@ def _form(request: Request, caller: Caller, values: Mapping[str, str], error: Re
     with tenant_work(caller) as session:
         choices = load_choices(session, caller.tenant_id, offered_only=True)
         found, total = found_patients(session, caller, values.get("patient_text", ""))
-        chosen = chosen_patient(session, caller, values.get("patient_id", ""))
+        chosen = chosen_patient(session, caller, values)
     context = {
         "choices": choices,
         "values": dict(values),
@@ -98,7 +99,7 @@ def _form(request: Request, caller: Caller, values: Mapping[str, str], error: Re
         "found": found if chosen is None or chosen in found else [chosen, *found],
         "total": total,
         "asked": values.get("patient_text", ""),
-        "chosen": values.get("patient_id", ""),
+        "chosen": str(chosen.id) if chosen is not None else "",
     }
     return show(request, "order.html", caller, status=status, context=context)
 

@@ -1,9 +1,11 @@
 """A patient chosen in a form: searched for by code or name, and shown again with it. Every reading is noted.
 
-The form includes `people/_choose_patient.html`, whose search posts to an address that answers with `show_found`.
+The form includes `people/_choose_patient.html`, whose search posts to an address that answers with `show_found`. Who is
+chosen always fits the text beside it: choosing.js takes the choice back while the text changes, and `refuse_unfitting`
+looks at both once more when the form arrives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -15,7 +17,8 @@ from api.deps import Caller, tenant_work
 from api.forms import text, whole_number
 from api.instruments import words
 from api.render import render
-from models.people.stores.patients import get_patient, search_patients
+from models.kernel.errors import InvalidError
+from models.people.stores.patients import fits_patient, get_patient, search_patients
 from models.people.stores.reads import note_read
 from models.people.tables import Patient
 
@@ -30,7 +33,7 @@ def show_found(request: Request, caller: Caller, form: FormData) -> HTMLResponse
     context: dict[str, Any] = {
         "found": found,
         "total": total,
-        "chosen": text(form, "patient_id"),
+        "chosen": "",
         "asked": asked,
         "words": words,
     }
@@ -46,10 +49,19 @@ def found_patients(session: Session, caller: Caller, wanted: str) -> tuple[Seque
     return found.patients, found.total
 
 
-def chosen_patient(session: Session, caller: Caller, patient_id: str) -> Patient | None:
-    """The patient a form names; None where it names none."""
-    number = whole_number(patient_id, field="patient_id")
-    if number is None:
+def refuse_unfitting(session: Session, caller: Caller, form: FormData) -> None:
+    """InvalidError where a form's text is not about the patient it names: the text was changed after the choice."""
+    number = whole_number(text(form, "patient_id"), field="patient_id")
+    asked = text(form, "patient_text")
+    if number is not None and asked and not fits_patient(session, caller.tenant_id, number, asked):
+        raise InvalidError("the search text is about somebody else: choose the patient again", field="patient_id")
+
+
+def chosen_patient(session: Session, caller: Caller, values: Mapping[str, str]) -> Patient | None:
+    """The patient a form names; None where it names none, or its text is not about them."""
+    number = whole_number(values.get("patient_id"), field="patient_id")
+    asked = values.get("patient_text", "")
+    if number is None or (asked.strip() and not fits_patient(session, caller.tenant_id, number, asked)):
         return None
     patient = get_patient(session, caller.tenant_id, number)
     note_read(session, caller.tenant_id, caller.actor, [patient.id])

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from models.imaging.ports import DICOM, JPEG, PNG
 from models.imaging.terms import MODALITIES
 from models.imaging.uids import LONGEST_UID, uid
-from models.kernel.fields import Code, Id, Line, Name, Text, one_line
+from models.kernel.fields import Code, Id, Line, Name, Report, Text, one_line
 
 MOST_IMAGES = 5000
 """Of one declaration."""
@@ -55,10 +55,13 @@ class OrderIn(_In):
 
 
 class ReviewIn(_In):
-    """What the doctor found; `version` is the order's as it was read."""
+    """What the doctor found; `version` is the order's as it was read, `image_count` its study's."""
 
-    review_note: Annotated[Text, Field(min_length=1)]
+    review_note: Annotated[Report, Field(min_length=1)]
     version: int
+    image_count: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None, description="How many images the study had when it was read: refused where more came since"
+    )
 
 
 class AssignIn(_In):

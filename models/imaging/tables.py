@@ -14,7 +14,10 @@ NONE_YET = text("0")
 
 
 class RadiologyOrder(TenantRow, Base):
-    """An examination somebody asked for: `ordered`, `performed` once its study has an image, then `reviewed`."""
+    """An examination somebody asked for: `ordered`, `performed` once its study has an image, then `reviewed`.
+
+    `reviewed_image_count` is the study's when the finding was written: images that came later are not in it.
+    """
 
     __tablename__ = "radiology_order"
     __table_args__ = (
@@ -43,6 +46,7 @@ class RadiologyOrder(TenantRow, Base):
     reviewed_by: Mapped[int | None]
     reviewed_at: Mapped[datetime | None]
     review_note: Mapped[str | None]
+    reviewed_image_count: Mapped[int | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
 

@@ -17,9 +17,14 @@ def one_line(value: str) -> str:
     return _without_controls(value, allowed="")
 
 
+def _line_feeds(value: Any) -> Any:
+    """Line ends of a browser's forms as one character each, before a text's length is looked at."""
+    return value.replace("\r\n", "\n") if isinstance(value, str) else value
+
+
 def several_lines(value: str) -> str:
     """`value` with its line ends as they are, when it has no other control character."""
-    return _without_controls(value.replace("\r\n", "\n"), allowed="\n\t")
+    return _without_controls(value, allowed="\n\t")
 
 
 def _without_controls(value: str, *, allowed: str) -> str:
@@ -46,7 +51,19 @@ def _iso_date(value: Any) -> Any:
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(one_line)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(several_lines)]
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=2000),
+    BeforeValidator(_line_feeds),
+    AfterValidator(several_lines),
+]
+Report = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=20_000),
+    BeforeValidator(_line_feeds),
+    AfterValidator(several_lines),
+]
+"""A finding of some pages."""
 Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(one_line)]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=254), AfterValidator(_email)]
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]

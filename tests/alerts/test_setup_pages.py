@@ -217,3 +217,17 @@ def test_a_role_is_told_once_a_step(clinic: Clinic, boss: Desk) -> None:
         headers={"X-CSRF-Token": boss.token, "Accept": "application/json"},
     )
     assert (answer.status_code, answer.json()["fields"][0]["field"]) == (422, "ladder.0.roles")
+
+
+def test_after_a_mistake_the_form_is_still_about_what_it_was_opened_with(clinic: Clinic, boss: Desk) -> None:
+    ada = sit_down(clinic, "ada", "supervisor", "doctor")
+    address = "/alerts/limits/heart_rate_high"
+    opened = {"version": boss.get(address).value("version"), "warning": "130", "critical": "150", "is_on": "true"}
+    assert ada.post(address, opened | {"critical": "145"}).status == 303
+    mistaken = boss.post(address, opened | {"warning": "12o"})
+    assert (mistaken.status, mistaken.value("version")) == (422, opened["version"])
+    late = boss.post(address, opened | {"version": mistaken.value("version")})
+    assert late.status == 409
+    assert "ada@" in late.text
+    assert limits_of(clinic, "heart_rate_high")[1] == "145"
+    assert boss.post(address, opened | {"version": late.value("version")}).status == 303

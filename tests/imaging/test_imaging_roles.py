@@ -59,6 +59,7 @@ LOOKING = """
     GET /dicom-web/studies/{study_uid}/series
     GET /dicom-web/studies/{study_uid}/instances
     GET /dicom-web/studies/{study_uid}/metadata
+    GET /dicom-web/studies/{study_uid}/rejected
     GET /dicom-web/studies/{study_uid}/rendered
     GET /dicom-web/studies/{study_uid}/thumbnail
     GET /dicom-web/studies/{study_uid}/series/{series_uid}

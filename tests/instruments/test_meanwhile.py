@@ -109,6 +109,17 @@ def test_departments_and_panels_show_it_too(lab: Lab) -> None:
     assert "both changed it" in page.text
 
 
+def test_after_a_mistake_a_departments_form_is_still_about_what_it_was_opened_with(lab: Lab) -> None:
+    ada, grace = sit_down(lab, "ada", "administrator"), sit_down(lab, "grace", "administrator")
+    ada.post("/departments", {"name": "Chemistry"})
+    form = {"name": "Chemistry", "version": "1"}
+    assert ada.post("/departments/1", form | {"email": "a@lab.example"}).status == 303
+    page = grace.post("/departments/1", form | {"email": "no address"})
+    assert (page.status, page.value("version")) == (422, "1")
+    late = grace.post("/departments/1", form | {"email": "g@lab.example", "version": page.value("version")})
+    assert (late.status, late.value("version")) == (409, "2")
+
+
 @pytest.mark.unit
 def test_only_what_both_changed_is_a_clash() -> None:
     changes: dict[str, list[Any]] = {

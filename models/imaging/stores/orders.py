@@ -118,18 +118,26 @@ def count_orders(session: Session, tenant_id: int, wanted: OrderFilter) -> dict[
 def review_order(
     session: Session, tenant_id: int, actor: Actor, order_id: int, given: ReviewIn, *, user_id: int
 ) -> RadiologyOrder:
-    """Write the doctor's finding; ConflictError before there are images, after a review, or when the page was stale."""
+    """Write the doctor's finding; ConflictError before there are images, after a review, or when the page was stale.
+
+    Stale is also who saw fewer images than there are, where they say how many they saw.
+    """
     order = get_order(session, tenant_id, order_id, lock=True)
     if order.state != "performed":
         reason = "has no images yet" if order.state == "ordered" else "is reviewed already"
         raise ConflictError(f"radiology order {order_id} {reason}")
     if order.version != given.version:
         raise ConflictError(f"radiology order {order_id} was changed meanwhile; open it again", field="version")
+    image_count = _refuse_unseen(session, order, given.image_count)
     order.state, order.reviewed_by, order.reviewed_at = "reviewed", user_id, utc_now()
-    order.review_note = given.review_note
+    order.review_note, order.reviewed_image_count = given.review_note, image_count
     order.version += 1
     session.flush()
-    changes = {"state": ["performed", "reviewed"], "version": [given.version, order.version]}
+    changes = {
+        "state": ["performed", "reviewed"],
+        "version": [given.version, order.version],
+        "image_count": image_count,
+    }
     record(session, tenant_id, actor, Action("radiology_order.review", "radiology_order", order_id, changes))
     tell(session, tenant_id, "radiology.reviewed", order_id, {"patient_id": order.patient_id})
     return order
@@ -145,6 +153,18 @@ def mark_performed(session: Session, tenant_id: int, actor: Actor, order: Radiol
     changes = {"state": ["ordered", "performed"], "study": study_id}
     record(session, tenant_id, actor, Action("radiology_order.perform", "radiology_order", order.id, changes))
     tell(session, tenant_id, "radiology.performed", order.id, {"patient_id": order.patient_id, "study_id": study_id})
+
+
+def _refuse_unseen(session: Session, order: RadiologyOrder, seen: int | None) -> int:
+    """How many images the order's study has; ConflictError where more than `seen`. None comes before the commit."""
+    study = RadiologyStudy
+    wanted = select(study.image_count).where(study.tenant_id == order.tenant_id, study.radiology_order_id == order.id)
+    image_count = session.scalar(wanted.with_for_update(key_share=True)) or 0
+    if seen is not None and seen != image_count:
+        more = image_count - seen
+        came = f"{more} image{'s' if more != 1 else ''} came" if more > 0 else "its images changed"
+        raise ConflictError(f"{came} since you opened it; look at them first", field="image_count")
+    return image_count
 
 
 def tell(session: Session, tenant_id: int, event: str, order_id: int, payload: dict[str, int]) -> None:

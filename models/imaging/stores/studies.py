@@ -12,7 +12,7 @@ from models.imaging.stores.descriptions import FORGET
 from models.imaging.tables import RadiologyImage, RadiologyOrder, RadiologySeries, RadiologyStudy
 from models.kernel.audit import Action, Actor, record, record_many
 from models.kernel.clock import utc_now
-from models.kernel.errors import ConflictError, NotFoundError
+from models.kernel.errors import NotFoundError
 from models.people.stores.patients import find_by_code
 from models.people.stores.reads import note_read
 
@@ -155,17 +155,6 @@ def note_studies_read(session: Session, tenant_id: int, actor: Actor, studies: I
         note_read(session, tenant_id, actor, sorted(session.scalars(wanted)))
     unassigned = [study.id for study in shown if study.radiology_order_id is None]
     record_many(session, tenant_id, actor, [Action("study.read", STUDY, one, {}) for one in unassigned])
-
-
-def reject_image(session: Session, tenant_id: int, actor: Actor, row: ImageRow, *, note: str, user_id: int) -> None:
-    """Note that an image is not to be used, and why; it stays. ConflictError where there is a note already."""
-    image = row.image
-    session.refresh(image, with_for_update=True)
-    if image.rejected_at is not None:
-        raise ConflictError(f"image {image.id} is rejected already")
-    image.rejected_at, image.rejected_by, image.rejection_note = utc_now(), user_id or None, note
-    session.flush()
-    record(session, tenant_id, actor, Action("image.reject", IMAGE, image.id, {"study": row.study.id}))
 
 
 @dataclass(frozen=True, slots=True)

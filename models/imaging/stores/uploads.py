@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -68,6 +68,18 @@ def get_upload(session: Session, tenant_id: int, upload_id: int, *, lock: bool =
     if upload is None:
         raise NotFoundError(f"no upload {upload_id}", resource="image_upload", resource_id=upload_id)
     return upload
+
+
+def open_uploads(session: Session, tenant_id: int, order_id: int, study_uid: str | None) -> Mapping[str, int]:
+    """How many files of an order, or of its study, are on their way (`declared`) and `held`."""
+    upload = ImageUpload
+    is_theirs = or_(upload.radiology_order_id == order_id, upload.study_uid == study_uid)
+    wanted = (
+        select(upload.state, func.count())
+        .where(upload.tenant_id == tenant_id, upload.state.in_(OPEN), is_theirs)
+        .group_by(upload.state)
+    )
+    return dict.fromkeys(OPEN, 0) | dict(session.execute(wanted).tuples().all())
 
 
 def list_uploads(

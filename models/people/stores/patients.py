@@ -82,6 +82,13 @@ def search_patients(session: Session, tenant_id: int, text: str, *, page: int = 
     return Found(session.scalars(wanted.limit(size).offset((page - 1) * size)).all(), total)
 
 
+def fits_patient(session: Session, tenant_id: int, patient_id: int, text: str) -> bool:
+    """Whether a search for `text` finds this living record."""
+    conditions = [_fits(tenant_id, word) for word in text.split()[:6]]
+    is_it = (Patient.tenant_id == tenant_id, Patient.id == patient_id, Patient.merged_into_id.is_(None))
+    return session.scalar(select(Patient.id).where(*is_it, *conditions)) is not None
+
+
 def create_patient(session: Session, tenant_id: int, actor: Actor, given: PatientIn) -> Patient:
     """Register a patient; ConflictError when the code is taken."""
     _refuse_birth(session, tenant_id, given)
