@@ -1,51 +1,21 @@
 // The upload page: what is chosen or dropped goes to Sending, and what becomes of it is shown.
 import { ask } from "./upload_line.js";
+import { Rows, bytesOf } from "./upload_rows.js";
 import { Sending } from "./upload_sending.js";
 
-const MOST_ROWS = 300;
 const MOST_PAGES = 20; // of unfinished uploads, 100 each
-const WORDS = {
-  waiting: "Waiting", reading: "Reading", ready: "Waiting", sending: "Sending",
-  stored: "Stored", held: "Held", refused: "Refused", failed: "Failed", skipped: "Left out",
-};
 const at = (id) => document.getElementById(id);
 const page = at("upload");
 const orderId = Number(page.dataset.orderId) || null;
-const rows = new Map();
+const rows = new Rows(at("list"), at("row"), at("rest"));
 const rate = { since: 0, bytes: 0, perSecond: 0 };
 let sending;
 let isDrawn = true;
 
-const bytesOf = (count) => {
-  const units = ["bytes", "KB", "MB", "GB"];
-  let unit = 0;
-  for (; count >= 1000 && unit < 3; unit++) count /= 1024;
-  return `${unit < 2 || count >= 100 ? Math.round(count) : count.toFixed(1)} ${units[unit]}`;
-};
 const timeOf = (seconds) => (seconds < 60 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
 
-/** A row is made for what is of interest, while there are not too many. */
-function rowOf(entry) {
-  if (!rows.has(entry) && (rows.size < MOST_ROWS || ["held", "refused", "failed"].includes(entry.state))) {
-    const row = at("row").content.firstElementChild.cloneNode(true);
-    row.querySelector(".sent__name").textContent = entry.name;
-    row.querySelector(".sent__size").textContent = bytesOf(entry.size);
-    row.querySelector("progress").setAttribute("aria-label", `Sent of ${entry.name}`);
-    rows.set(entry, row);
-    at("list").append(row);
-  }
-  return rows.get(entry);
-}
-
 function showEntry(entry) {
-  const row = rowOf(entry);
-  if (row) {
-    row.className = `sent__one is-${entry.state}`;
-    row.querySelector("progress").value = entry.size ? entry.sent / entry.size : 0;
-    const text = entry.said ? `${WORDS[entry.state]}: ${entry.said[0].toLowerCase()}${entry.said.slice(1)}` : WORDS[entry.state];
-    const state = row.querySelector(".sent__state");
-    if (state.textContent !== text) state.textContent = text;
-  }
+  rows.show(entry);
   if (isDrawn) {
     isDrawn = false;
     setTimeout(() => { isDrawn = true; showAll(); }, 100);
@@ -55,24 +25,31 @@ function showEntry(entry) {
 function showAll() {
   const { entries } = sending;
   const of = (...states) => entries.filter((entry) => states.includes(entry.state));
-  const meant = entries.filter((entry) => entry.state !== "skipped");
+  const meant = entries.filter((entry) => entry.state !== "skipped" && entry.state !== "left");
   const [size, sent] = [meant.reduce((sum, one) => sum + one.size, 0), meant.reduce((sum, one) => sum + (one.isOver ? one.size : one.sent), 0)];
-  const [stored, bad, failed] = [of("stored").length, of("held", "refused", "failed").length, of("failed").length];
+  const [stored, bad, failed, left] = [["stored"], ["held", "refused", "failed"], ["failed"], ["left"]].map((states) => of(...states).length);
   const isOver = entries.every((entry) => entry.isOver);
   at("sending").hidden = false;
+  rows.arrange(entries);
   at("total").value = size ? sent / size : 1;
   at("pause").hidden = isOver;
   at("again").hidden = !failed || !isOver;
   measure(sent);
-  const left = rate.perSecond && !isOver && !sending.isPaused ? ` · ${bytesOf(rate.perSecond)}/s, about ${timeOf((size - sent) / rate.perSecond)} left` : "";
-  at("figures").textContent = `${stored} of ${meant.length} files stored · ${bytesOf(sent)} of ${bytesOf(size)}${left}`;
-  const head = !isOver ? (sending.isPaused ? "Paused" : "Sending") : !meant.length ? "Nothing to send" : bad ? `${stored} of ${meant.length} stored, ${bad} not` : `All ${stored} stored`;
+  const time = rate.perSecond && !isOver && !sending.isPaused ? ` · ${bytesOf(rate.perSecond)}/s, about ${timeOf((size - sent) / rate.perSecond)} left` : "";
+  at("figures").textContent = `${stored} of ${meant.length} files stored · ${bytesOf(sent)} of ${bytesOf(size)}${time}`;
+  const head = isOver ? headOf({ meant: meant.length, stored, bad, left }) : sending.isPaused ? "Paused" : "Sending";
   if (at("sending-head").textContent !== head) at("sending-head").textContent = head;
   at("sending").classList.toggle("is-over", isOver);
-  at("rest").hidden = entries.length <= rows.size;
-  at("rest").textContent = `and ${entries.length - rows.size} more files`;
   at("see-held").hidden = !of("held").length;
   at("done").hidden = !isOver || !(stored || of("held").length);
+}
+
+/** What came of all of them, none passed over: who reads it may throw the disc away. */
+function headOf({ meant, stored, bad, left }) {
+  const rest = left ? `, ${left} left out` : "";
+  if (!meant) return `Nothing to send${rest}`;
+  if (bad) return `${stored} of ${meant} stored, ${bad} not${rest}`;
+  return left ? `${stored} stored${rest}` : `All ${stored} stored`;
 }
 
 function measure(sent) {
@@ -123,7 +100,7 @@ async function unfinishedUploads() {
   const found = new Map();
   for (let number = 1; number <= MOST_PAGES; number++) {
     const { status, body } = await ask("GET", `/api/v1/radiology/uploads?state=declared&size=100&page=${number}`);
-    if (status !== 200) break;
+    if (status !== 200) throw new Error(String(status));
     for (const upload of body.items) found.set(upload.checksum, upload);
     if (number * 100 >= body.total) break;
   }
@@ -145,7 +122,7 @@ async function begin() {
   sayUnfinished(unfinished);
   const onLine = (seconds) => sayLine(seconds ? `The line is broken: next try in ${seconds} s.` : "", seconds > 0);
   const onHalt = (text) => { pause(true); sayLine(text, true); };
-  sending = new Sending({ orderId, largest: Number(page.dataset.largest), unfinished, onChange: showEntry, onLine, onHalt });
+  sending = new Sending({ orderId, largest: Number(page.dataset.largest), unfinished, askUnfinished: unfinishedUploads, onChange: showEntry, onLine, onHalt });
   const take = (files) => { if (files.length) { sending.add(files); showAll(); } };
 
   for (const id of ["files", "folder"]) {

@@ -1,6 +1,7 @@
 // Files before they are sent: each is read and summed, then declared with others of its study.
-import { Line, ask, saidBy } from "./upload_line.js";
+import { Hashing } from "./upload_hashing.js";
 import { readHeader } from "./upload_header.js";
+import { Line, ask, saidBy } from "./upload_line.js";
 
 export const UPLOADS = "/api/v1/radiology/uploads";
 export const AT_ONCE = 3;
@@ -8,7 +9,7 @@ const PICTURES = ""; // the study of files that name none
 const BATCH = 100; // files of one declaration at most; the first ones are small, so that sending begins soon
 const NO_IMAGES = /^(DICOMDIR|Thumbs\.db|desktop\.ini|\..*)$/i;
 
-/** One file: `state` is waiting, reading, ready, sending, stored, held, refused, failed or skipped. */
+/** One file: `state` is waiting, reading, ready, sending, stored, held, refused, failed, left (no image) or skipped (twice). */
 export class Entry {
   constructor(file) {
     [this.file, this.name, this.size] = [file, file.name, file.size];
@@ -16,28 +17,29 @@ export class Entry {
     [this.id, this.about, this.sha256] = [null, null, ""];
   }
 
-  get isOver() { return ["stored", "held", "refused", "failed", "skipped"].includes(this.state); }
+  get isOver() { return ["stored", "held", "refused", "failed", "left", "skipped"].includes(this.state); }
 }
 
 /** What a page has chosen, as far as it is declared: Sending (upload_sending.js) goes on with what is `ready`. */
 export class Declaring {
-  constructor({ orderId, largest, unfinished, onChange, onLine, onHalt }) {
-    Object.assign(this, { orderId, largest, unfinished, onChange, onHalt });
+  /** `unfinished`: by SHA-256 what was declared before; `askUnfinished()` gives the same as it is now. */
+  constructor({ orderId, largest, unfinished, askUnfinished, onChange, onLine, onHalt }) {
+    Object.assign(this, { orderId, largest, unfinished, askUnfinished, onChange, onHalt });
     [this.entries, this.toRead, this.toSend, this.declaring] = [[], [], [], new Map()];
-    [this.known, this.hashes, this.isPaused, this.isReading, this.sending, this.step] = [new Map(), 0, false, false, 0, 1];
+    [this.known, this.isPaused, this.isReading, this.sending, this.step] = [new Map(), false, false, 0, 1];
     this.line = new Line(onLine);
     this.stopping = new AbortController();
-    this.worker = new Worker(new URL("./upload_hash.js", import.meta.url));
-    this.asked = new Map();
-    this.worker.onmessage = ({ data }) => { this.asked.get(data.number)(data.sha256); this.asked.delete(data.number); };
+    [this.hashing, this.isUnfinishedOld] = [new Hashing(), false];
   }
 
   add(files) {
+    this.isUnfinishedOld = true;
     for (const file of files) {
-      if (NO_IMAGES.test(file.name) || file.size === 0) continue;
+      if (NO_IMAGES.test(file.name)) continue;
       const entry = new Entry(file);
       this.entries.push(entry);
-      if (file.size > this.largest) this.end(entry, "refused", "Larger than is accepted");
+      if (!file.size) this.end(entry, "refused", "The file is empty");
+      else if (file.size > this.largest) this.end(entry, "refused", "Larger than is accepted");
       else this.toRead.push(entry), this.onChange(entry);
     }
     this.go();
@@ -89,23 +91,24 @@ export class Declaring {
       return this.end(entry, "failed", "Cannot be read from the disk: choose it again");
     }
     const { kind } = entry.about;
-    if (kind === "none") return this.end(entry, "skipped", "No image: neither DICOM, JPEG nor PNG");
+    if (kind === "none") return this.end(entry, "left", "No image: neither DICOM, JPEG nor PNG");
     if (kind === "picture" && !this.orderId) return this.end(entry, "refused", "A picture does not say whose it is: choose the order first");
     if (kind === "whole") return this.ready(entry);
-    entry.sha256 = await this.hash(entry.file);
+    entry.sha256 = await this.hashing.sum(entry.file);
+    if (entry.sha256 === null) return this.end(entry, "failed", "A part of this page did not load, so it could not be read");
     if (!entry.sha256) return this.end(entry, "failed", "Cannot be read from the disk: choose it again");
     entry.key = entry.about.image ?? entry.sha256;
     const other = this.known.get(entry.key);
     if (other && other.sha256 !== entry.sha256) return this.end(entry, "refused", `Has the same image UID as ${other.name}, and other content`);
-    if (other && other.state !== "failed") return this.end(entry, "skipped", "Chosen twice");
+    if (other && !["failed", "refused", "held"].includes(other.state)) return this.end(entry, "skipped", "Chosen twice");
     if (other) this.end(other, "skipped", "Chosen again");
     this.known.set(entry.key, entry);
-    const begun = this.unfinished.get(entry.sha256);
-    if (begun && (!entry.about.image || begun.image_uid === entry.about.image)) {
-      if ((begun.radiology_order_id ?? "") !== (this.orderId ?? "")) {
-        const where = begun.radiology_order_id ? `for order ${begun.radiology_order_id}` : "without an order";
-        return this.end(entry, "refused", `Begun before ${where}: go on there, or discard it under Uploads`);
-      }
+    const begun = await this.begun(entry);
+    if (begun && !this.isOfThisOrder(begun)) {
+      const where = begun.radiology_order_id ? `for order ${begun.radiology_order_id}` : "without an order";
+      return this.end(entry, "refused", `Begun before ${where}: go on there, or discard it under Uploads and choose it again`);
+    }
+    if (begun) {
       Object.assign(entry, { id: begun.id, offset: null });
       return this.ready(entry);
     }
@@ -113,13 +116,22 @@ export class Declaring {
     this.declaring.set(study, [...(this.declaring.get(study) ?? []), entry]);
   }
 
-  hash(file) {
-    const number = ++this.hashes;
-    return new Promise((resolve) => {
-      this.asked.set(number, resolve);
-      this.worker.postMessage({ number, file });
-    });
+  /** The upload of these bytes that is not complete. Before one keeps a file out it is asked for again: it may be gone. */
+  async begun(entry) {
+    const find = () => {
+      const one = this.unfinished.get(entry.sha256);
+      return one && (!entry.about.image || one.image_uid === entry.about.image) ? one : null;
+    };
+    const one = find();
+    if (!one || this.isOfThisOrder(one) || !this.isUnfinishedOld) return one;
+    try {
+      this.unfinished = await this.askUnfinished();
+      this.isUnfinishedOld = false;
+    } catch { /* then by what was known */ }
+    return find();
   }
+
+  isOfThisOrder(upload) { return (upload.radiology_order_id ?? "") === (this.orderId ?? ""); }
 
   async declare(batch) {
     const images = batch.map((entry) => ({

@@ -23,6 +23,7 @@ export class Sending extends Declaring {
   }
 
   again() {
+    this.isUnfinishedOld = true;
     for (const entry of this.entries.filter((one) => one.state === "failed")) {
       Object.assign(entry, { state: "waiting", said: "", sent: 0, offset: 0, damaged: 0, id: null });
       this.known.delete(entry.key);
@@ -96,7 +97,10 @@ export class Sending extends Declaring {
     this.begin(entry);
     if (entry.offset === null) {
       const head = await ask("HEAD", address, { signal });
-      if (head.status === 404) return this.end(entry, "failed", "Not known any more");
+      if (head.status === 404) {
+        this.unfinished.delete(entry.sha256);
+        return this.end(entry, "failed", "Not known any more");
+      }
       entry.offset = Number(head.offset) || 0;
     }
     while (!entry.isOver) {

@@ -1,6 +1,8 @@
 // The light viewer: series beside, one image in the middle; wheel, keys, slider and fingers scroll, dragging sets the window.
-import { BORN, Dicomweb, NAME, PATIENT, Refused, STUDY_DATE, STUDY_DESCRIPTION, day, imagesOf, person, presetsOf, seriesOf, value } from "./viewer_study.js";
+import { BORN, Dicomweb, NAME, PATIENT, Refused, STUDY_DATE, STUDY_DESCRIPTION, day, imagesOf, person, seriesOf } from "./viewer_study.js";
 import { Pictures } from "./viewer_pictures.js";
+import { Mark, Rejected } from "./viewer_rejected.js";
+import { Presets, value } from "./viewer_windows.js";
 
 const at = (id) => document.getElementById(id);
 const viewer = at("viewer");
@@ -15,6 +17,9 @@ const context = canvas.getContext("2d");
 // `index` and `window` are what is wished for; `drawn` is what is here: { image, window, bitmap }. Words beside a picture are of that one.
 const state = { all: [], series: null, index: 0, window: null, zoom: 1, x: 0, y: 0, tool: "window", drawn: null };
 const pictures = new Pictures(web, (bitmap, { image, window }) => { state.drawn = { image, window, bitmap }; say(""); describe(); draw(); }, fail);
+const rejected = new Rejected(web, () => describe());
+const mark = new Mark(at("mark"), stage);
+const presets = new Presets(at("presets"));
 
 const say = (text) => { if (at("said").textContent !== text) at("said").textContent = text; };
 function fail(error, wish) {
@@ -45,6 +50,8 @@ function describe() {
   const { image: one, window } = state.drawn ?? { image: image(), window: state.window };
   for (const name of ["study", "image", "window"]) at(`note-${name}`).textContent = "";
   canvas.setAttribute("aria-label", "No image yet");
+  const marked = one ? rejected.of(one) : { kind: "", text: "" };
+  mark.show(marked);
   if (!one) return;
   const { of, series } = one;
   const shown = window ?? (one.hasTable ? null : one.own);
@@ -56,16 +63,18 @@ function describe() {
   at("note-study").textContent = [day(value(of, STUDY_DATE)), value(of, STUDY_DESCRIPTION), series.description].filter(Boolean).join("\n");
   at("note-image").textContent = `${series.modality} · image ${one.index + 1} of ${count}${one.frames > 1 ? ` · frame ${one.frame}` : ""}`;
   at("note-window").textContent = `${one.isColour ? "Colour" : shown ? `C ${Math.round(shown.center)}  W ${Math.round(shown.width)}` : one.hasTable ? "Window: the file's table" : "Window: whole"}\n${Math.round(state.zoom * 100)} %`;
-  canvas.setAttribute("aria-label", `Image ${one.index + 1} of ${count}, ${series.description || "series without a description"}`);
+  canvas.setAttribute("aria-label", `Image ${one.index + 1} of ${count}, ${series.description || "series without a description"}${marked.text && `. ${marked.text}`}`);
 }
 
 function show() {
   const one = image();
   at("slider").value = state.index + 1;
+  presets.offer(state.series, one, state.window);
   if (!state.drawn) describe();
   if (!one) return;
   const next = [1, -1, 2, 3].map((step) => state.series.images[state.index + step]).filter(Boolean);
   pictures.show(one, state.window, next);
+  rejected.look();
 }
 
 // What can be done -----------------------------------------------------------------------------------------------------
@@ -76,9 +85,8 @@ function scroll(steps) {
 }
 
 function setWindow(window) {
+  if (window === undefined || !image()) return; // a choice that is not offered, or nothing to choose for yet
   state.window = window;
-  const known = presets().findIndex(([, one]) => one?.center === window?.center && one?.width === window?.width);
-  at("presets").value = known < 0 ? "own" : String(known);
   show();
 }
 
@@ -98,29 +106,27 @@ function setTool(tool) {
   for (const one of document.querySelectorAll("[data-tool]")) one.setAttribute("aria-checked", String(one.dataset.tool === tool));
 }
 
-const presets = () => presetsOf(state.series ?? {}, image());
-function fillPresets() {
-  const options = presets().map(([name], index) => new Option(`${name}${index < 9 ? ` (${index + 1})` : ""}`, String(index)));
-  at("presets").replaceChildren(...options, Object.assign(new Option("By hand", "own"), { disabled: true }));
-  at("presets").disabled = Boolean(image()?.isColour);
-}
-
 async function open(series) {
   if (!series) return;
   for (const one of at("series").children) one.setAttribute("aria-current", String(one.dataset.uid === series.uid));
   Object.assign(state, { series, index: 0, window: null, zoom: 1, x: 0, y: 0, drawn: null });
   pictures.forget();
+  presets.offer(series, null, null);
   describe();
   draw();
   say("Loading …");
   try {
-    series.images ??= await imagesOf(web, series);
-  } catch (error) { if (state.series === series) fail(error); return; }
+    series.asked ??= imagesOf(web, series); // once, however often it is chosen meanwhile
+    series.images = await series.asked;
+  } catch (error) {
+    series.asked = null;
+    if (state.series === series) fail(error);
+    return;
+  }
   if (state.series !== series) return; // another was chosen meanwhile
   state.index = series.images.length >> 1;
   at("slider").max = Math.max(1, series.images.length);
   at("slider").disabled = series.images.length < 2;
-  fillPresets();
   if (series.images.length) show(); else say("This series has no pictures.");
 }
 
@@ -187,15 +193,15 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const preset = /^[1-9]$/.test(key) ? presets()[Number(key) - 1] : null;
-  const deed = preset ? () => setWindow(preset[1]) : KEYS[key];
+  const deed = /^[1-9]$/.test(key) ? () => setWindow(presets.at(Number(key) - 1)) : KEYS[key];
   if (deed) { event.preventDefault(); deed(); }
 });
 at("slider").addEventListener("input", () => scroll(Number(at("slider").value) - 1 - state.index));
-at("presets").addEventListener("change", () => { setWindow(presets()[Number(at("presets").value)][1]); stage.focus(); });
+at("presets").addEventListener("change", () => { setWindow(presets.at(Number(at("presets").value))); stage.focus(); });
 for (const one of document.querySelectorAll("[data-tool]")) one.addEventListener("click", () => setTool(one.dataset.tool));
 for (const [id, deed] of Object.entries({ smaller: () => zoom(0.8), larger: () => zoom(1.25), fit, reset, text: toggleText, "help-open": () => at("help").showModal() })) at(id).addEventListener("click", deed);
 new ResizeObserver(draw).observe(stage);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) rejected.look(); });
 
 // Begin --------------------------------------------------------------------------------------------------------------------
 function entry(series) {
@@ -211,6 +217,7 @@ function entry(series) {
 
 async function begin() {
   setTool(matchMedia("(pointer: coarse)").matches ? "scroll" : "window");
+  rejected.look();
   try {
     state.all = await seriesOf(web);
   } catch (error) { fail(error); return; }

@@ -1,27 +1,28 @@
 // Pictures as they are needed: one is fetched at a time and the latest wish wins; the neighbours come while nothing else does.
 
-const MOST_KEPT = 60;
+const MOST_BYTES = 192 * 1024 * 1024; // of memory that pictures are kept in: two mammograms, or 190 slices of a CT
 const AHEAD = 4;
+const bytesOf = (bitmap) => 4 * bitmap.width * bitmap.height;
 
 export class Pictures {
   /** `onPicture(bitmap, wish)` when what was wished for is here; `onError(error, wish)`. A wish is { image, window }. */
   constructor(web, onPicture, onError) {
     Object.assign(this, { web, onPicture, onError });
-    [this.kept, this.wish, this.isBusy, this.ahead] = [new Map(), null, false, null];
+    [this.kept, this.bytes, this.drawn, this.wish, this.isBusy, this.ahead] = [new Map(), 0, null, null, false, null];
   }
 
   /** Show this image under this window (null: the file's own), and get ready for `next`. */
   show(image, window, next) {
     this.wish = { image, window, next };
     const kept = this.take(address(image, window));
-    if (kept) { this.onPicture(kept, this.wish); this.wish.isDone = true; }
+    if (kept) { this.give(kept, this.wish); this.wish.isDone = true; }
     this.ahead?.abort();
     if (!this.isBusy) this.work();
   }
 
   /** Nothing is wished for any more: what is on its way is not shown. */
   forget() {
-    this.wish = null;
+    [this.wish, this.drawn] = [null, null];
     this.ahead?.abort();
   }
 
@@ -37,7 +38,7 @@ export class Pictures {
       try {
         const bitmap = await this.fetched(address(wish.image, wish.window));
         wish.isDone = true;
-        if (!this.isLate(wish)) this.onPicture(bitmap, wish);
+        if (!this.isLate(wish)) this.give(bitmap, wish);
       } catch (error) {
         wish.isDone = true;
         if (wish === this.wish) this.onError(error, wish);
@@ -47,10 +48,18 @@ export class Pictures {
     if (this.wish) this.getReady(this.wish);
   }
 
+  /** From here on the page draws this one, again whenever it likes. */
+  give(bitmap, wish) {
+    this.drawn = bitmap;
+    this.onPicture(bitmap, wish);
+  }
+
+  /** As many neighbours as have room beside what is shown. */
   async getReady({ window, next }) {
     const ahead = this.ahead = new AbortController();
+    const room = this.drawn ? Math.floor(MOST_BYTES / bytesOf(this.drawn)) - 1 : AHEAD;
     try {
-      for (const image of next.slice(0, AHEAD)) {
+      for (const image of next.slice(0, Math.max(0, Math.min(AHEAD, room)))) {
         if (ahead.signal.aborted) return;
         if (!this.kept.has(address(image, window))) await this.fetched(address(image, window), ahead.signal);
       }
@@ -59,10 +68,15 @@ export class Pictures {
 
   async fetched(path, signal) {
     const bitmap = await this.web.picture(path, signal);
+    const twin = this.kept.get(path); // it was on its way as a neighbour, and wished for meanwhile
+    if (twin) { bitmap.close(); return twin; }
     this.kept.set(path, bitmap);
+    this.bytes += bytesOf(bitmap);
     for (const [oldest, picture] of this.kept) {
-      if (this.kept.size <= MOST_KEPT) break;
+      if (this.bytes <= MOST_BYTES) break;
+      if (picture === this.drawn || picture === bitmap) continue; // the one is drawn, the other is about to be
       this.kept.delete(oldest);
+      this.bytes -= bytesOf(picture);
       picture.close();
     }
     return bitmap;
