@@ -1,8 +1,6 @@
 """upload-study killed at any step: every source is in the inbox, claimed or archived, and each image is stored once."""
 
-import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from tasks.imaging import uploading
 from tasks.imaging.outcomes import StudyReport
 from tasks.imaging.unpacking import Contents
 from tests.imaging.dicoms import ct
-from tests.imaging.drops import Drop, in_processes, study, zipped
+from tests.imaging.drops import Drop, die_at, in_processes, study, zipped
 
 pytestmark = [pytest.mark.store, pytest.mark.rerun]
 STEPS: dict[str, tuple[Any, str, str, int]] = {
@@ -32,22 +30,6 @@ STEPS: dict[str, tuple[Any, str, str, int]] = {
 }
 
 
-def _die_at(owner: Any, name: str, when: str, times: int) -> None:
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = [0]
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == times and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*args, **kwargs)
-        if calls[0] >= times:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, counted)
-
-
 def give_sources(drop: Drop) -> None:
     order = drop.clinic.order(drop.clinic.patient("P123"))
     drop.put("a", study(3))
@@ -61,7 +43,7 @@ def test_killed_anywhere_no_source_and_no_image_is_lost_or_doubled(drop: Drop, n
     give_sources(drop)
 
     def dying() -> None:
-        _die_at(*STEPS[name])
+        die_at(*STEPS[name])
         drop.run()
 
     assert in_processes(dying) == [-signal.SIGKILL]
@@ -93,7 +75,7 @@ def test_the_order_a_person_named_outlives_the_run(drop: Drop) -> None:
     drop.put("a", study(2))
 
     def dying() -> None:
-        _die_at(Contents, "_copied", "after", 1)
+        die_at(Contents, "_copied", "after", 1)
         drop.run(source="a", order_id=order)
 
     assert in_processes(dying) == [-signal.SIGKILL]
