@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import StreamingResponse
 
-from api.errors import MEANING, answer, errors
+from api.errors import errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.locating import places_of
 from api.imaging.negotiating import Offer, best, not_acceptable
 from api.imaging.objects import Reader
 from api.imaging.parser_room import waiting_for_a_parser
-from api.imaging.ranges import OutsideError, asked_range
+from api.imaging.ranges import octets
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
 from api.imaging.wado import OCTETS, find
@@ -60,19 +59,11 @@ def retrieve_bulkdata(
     if is_single:
         etag = etag.removeprefix("W/")  # the same octets each time
     if has_it(request, etag):
-        return not_modified(etag)
-    headers = {"ETag": etag, "Vary": "Accept"}
+        return not_modified(etag, "Accept")
     if not is_single:  # a range would be one of the parts and boundaries
-        return related(OCTETS, iter((Part(OCTETS, length, read(0, length)),)), headers)
-    try:
-        start, count = asked_range(request.headers, length, etag) or (0, length)
-    except OutsideError:
-        return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{length}"})
-    is_part = count < length
-    if is_part:
-        headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{length}"
-    headers |= {"Accept-Ranges": "bytes", "Content-Length": str(count)}
-    return StreamingResponse(read(start, count), 206 if is_part else 200, headers, media_type=OCTETS)
+        parts = iter((Part(OCTETS, length, read(0, length)),))
+        return related(OCTETS, parts, {"ETag": etag, "Vary": "Accept"})
+    return octets(request, length, etag, read, OCTETS)
 
 
 def _is_single(request: Request) -> bool:

@@ -21,9 +21,9 @@ def has_it(request: Request, etag: str) -> bool:
     return given.strip() == "*" or etag.removeprefix("W/") in _tags(given)
 
 
-def not_modified(etag: str) -> Response:
-    """The answer to a client that has it (304)."""
-    return Response(status_code=304, headers={"ETag": etag})
+def not_modified(etag: str, vary: str = "") -> Response:
+    """The answer to a client that has it (304); `vary` as in the answer it has (RFC 9110, 15.4.5)."""
+    return Response(status_code=304, headers={"ETag": etag} | ({"Vary": vary} if vary else {}))
 
 
 def takes_gzip(request: Request) -> bool:

@@ -9,8 +9,8 @@ from models.kernel.errors import ConfigError
 from models.kernel.settings import settings
 
 PATHS = "/dicom-web/"
-ALLOWED_HEADERS = ("Authorization", "Accept", "Content-Type", "Range", "If-None-Match")
-SHOWN_HEADERS = ("ETag", "Content-Range", "Warning")
+ALLOWED_HEADERS = ("Authorization", "Accept", "Content-Type", "Range", "If-Range", "If-None-Match")
+SHOWN_HEADERS = ("ETag", "Accept-Ranges", "Content-Range", "Warning")
 REMEMBERED_SECONDS = 600
 
 

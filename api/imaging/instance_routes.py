@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from api.errors import errors
 from api.imaging.caching import etag_of, has_it, not_modified
 from api.imaging.negotiating import Offer, best, not_acceptable
 from api.imaging.objects import Reader
+from api.imaging.ranges import octets
 from api.imaging.related import Part, related
 from api.imaging.viewing import View, Viewing
 from api.imaging.wado import find, takes_syntaxes
@@ -24,10 +24,14 @@ RETRIEVED: dict[str, Any] = {
     "responses": {
         200: {
             "description": "The DICOM files as they were stored; pictures as the Secondary Capture made of them",
-            "content": {RELATED: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (RELATED, DICOM)},
+        },
+        206: {
+            "description": "The range that was asked for of the one file",
+            "content": {DICOM: {"schema": {"type": "string", "format": "binary"}}},
         },
         304: {"description": "The client has them already"},
-        **errors(401, 403, 404, 406),
+        **errors(401, 403, 404, 406, 416),
     },
 }
 
@@ -46,21 +50,30 @@ def retrieve_series(study_uid: Uid, series_uid: Uid, request: Request, view: Vie
 
 @router.get("/studies/{study_uid}/series/{series_uid}/instances/{image_uid}", **RETRIEVED)
 def retrieve_instance(study_uid: Uid, series_uid: Uid, image_uid: Uid, request: Request, view: Viewing) -> Response:
-    """WADO-RS: one instance; with `Accept: application/dicom` as it is, else as the only part."""
+    """WADO-RS: one instance; with `Accept: application/dicom` as it is, or a range of it, else as the only part."""
     return _retrieved(request, view, find(view, study_uid, series_uid, image_uid).objects)
 
 
 def _retrieved(request: Request, view: View, objects: Sequence[DicomObject]) -> Response:
     is_single = _is_single(request, objects)
     etag = etag_of("single" if is_single else "parts", *(one.checksum for one in objects))
-    if has_it(request, etag):
-        return not_modified(etag)
-    reader = Reader(view)
     if is_single:
-        [one] = objects
-        headers = {"ETag": etag, "Content-Length": str(one.size)}
-        return StreamingResponse(reader.whole(one), media_type=DICOM, headers=headers)
-    return related(DICOM, _parts(reader, objects), {"ETag": etag})
+        etag = etag.removeprefix("W/")  # the same octets each time
+    if has_it(request, etag):
+        return not_modified(etag, "Accept")
+    reader = Reader(view)
+    if not is_single:
+        return related(DICOM, _parts(reader, objects), {"ETag": etag, "Vary": "Accept"})
+    [one] = objects
+    return octets(request, one.size, etag, lambda start, length: _some(reader, one, start, length), DICOM)
+
+
+def _some(reader: Reader, one: DicomObject, start: int, length: int) -> Iterator[bytes]:
+    """A part once the whole was what was stored, now or a short while ago, and is as long now."""
+    if length == one.size:
+        return reader.whole(one)
+    reader.check_size(one)
+    return reader.part(one, start, length)
 
 
 def _is_single(request: Request, objects: Sequence[DicomObject]) -> bool:

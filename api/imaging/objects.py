@@ -131,6 +131,18 @@ class Reader:
                 raise self._problem(found, "corrupt")
             REMEMBERED.add(mark)
 
+    def check_size(self, found: DicomObject) -> None:
+        """Nothing, where the object is there and as long as it was."""
+
+        def size(at: DicomObject) -> int:
+            stored = self.storage(at.backend).stat(at.key)
+            if stored is None:
+                raise MissingObjectError("no image lies under this key any more")
+            return stored.size
+
+        if self._where(found, size) != found.size:
+            raise self._problem(found, "corrupt")
+
     def _opened(self, found: DicomObject, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The pieces, of which the first is here: what is missing is known before an answer begins."""
 

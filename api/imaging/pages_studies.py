@@ -12,7 +12,7 @@ from api.errors import form_errors, form_status
 from api.imaging.access import sees_unassigned
 from api.imaging.pages_kit import Looker, PageNumber, show
 from api.imaging.words import MODALITIES
-from models.imaging.schemas import Modality
+from models.imaging.schemas import AnyModality
 from models.imaging.stores import studies
 from models.imaging.stores.studies import Seen, StudyFilter
 from models.kernel.fields import Code, IsoDate, Line
@@ -29,7 +29,7 @@ class Filters(BaseModel):
 
     q: Line = ""
     patient: Code | None = None
-    modality: Modality | None = None
+    modality: AnyModality | None = None
     date_from: IsoDate | None = None
     date_to: IsoDate | None = None
 
@@ -47,6 +47,8 @@ def radiology_studies(
         read = Filters.model_validate(given)
     except ValidationError as problem:
         error, read = problem, Filters()
+    if read.modality:
+        given["modality"] = read.modality
     wanted = StudyFilter(
         patient_code=read.patient or "",
         modality=read.modality or "",
@@ -67,7 +69,7 @@ def radiology_studies(
         "rows": rows,
         "values": given,
         "errors": form_errors(error),
-        "modalities": list(MODALITIES.items()),
+        "modalities": list(_modalities(given.get("modality", "")).items()),
         "is_unassigned": is_unassigned,
         "without": without,
         "page": page,
@@ -77,6 +79,11 @@ def radiology_studies(
         "tab_address": lambda which: _address(given, is_unassigned=which),
     }
     return show(request, "studies.html", caller, status=form_status(error), context=context)
+
+
+def _modalities(chosen: str) -> dict[str, str]:
+    """What is offered, and what is looked for now: any other can stand in the address."""
+    return MODALITIES | ({chosen: chosen} if chosen and chosen not in MODALITIES else {})
 
 
 def _address(given: Mapping[str, str], *, is_unassigned: bool, page: int = 1) -> str:

@@ -1,8 +1,14 @@
 """What of a file is asked for, and whether the asker has it already (RFC 9110, 13 and 14)."""
 
 import re
+from collections.abc import Callable, Iterator
 
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 from starlette.datastructures import Headers
+
+from api.errors import MEANING, answer
+from api.imaging.heading import is_head
 
 _RANGE = re.compile(r"bytes=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
 MOST_DIGITS = 18
@@ -43,3 +49,22 @@ def has_it(headers: Headers, etag: str) -> bool:
     """Whether If-None-Match names this state of the file (304)."""
     named = [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
     return etag in named or "*" in named
+
+
+def octets(
+    request: Request, size: int, etag: str, read: Callable[[int, int], Iterator[bytes]], media_type: str
+) -> Response:
+    """Of what has `size` bytes what is asked for: all (200), a range (206), or none where there is none (416).
+
+    `read` gives bytes by offset and length. A range is of GET alone (RFC 9110, 14.2).
+    """
+    try:
+        asked = None if is_head(request) else asked_range(request.headers, size, etag)
+    except OutsideError:
+        return answer(request, 416, MEANING[416], headers={"Content-Range": f"bytes */{size}"})
+    start, count = asked or (0, size)
+    headers = {"ETag": etag, "Vary": "Accept", "Accept-Ranges": "bytes", "Content-Length": str(count)}
+    is_part = count < size
+    if is_part:
+        headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{size}"
+    return StreamingResponse(read(start, count), 206 if is_part else 200, headers, media_type)

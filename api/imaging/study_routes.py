@@ -17,7 +17,7 @@ from api.imaging.study_answers import (
     StudyImagesAnswer,
     ViewerUrlAnswer,
 )
-from models.imaging.schemas import AssignIn, Modality
+from models.imaging.schemas import AnyModality, AssignIn
 from models.imaging.stores import studies
 from models.imaging.stores.assigning import assign_by_hand
 from models.imaging.stores.studies import Seen, StudyFilter
@@ -56,7 +56,7 @@ def list_radiology_studies(  # noqa: PLR0913 - one parameter for each filter
     caller: Reader,
     radiology_order_id: Id | None = None,
     patient_id: Annotated[Code | None, Query(description="The patient's code")] = None,
-    modality: Modality | None = None,
+    modality: AnyModality | None = None,
     date_from: Annotated[IsoDate | None, Query(description="Study date, this day or later")] = None,
     date_to: Annotated[IsoDate | None, Query(description="Study date, this day or before")] = None,
     unassigned: Annotated[bool | None, Query(description="true: only studies without an order; false: none")] = None,

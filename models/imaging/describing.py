@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from sqlalchemy import Row
 
 from models.imaging.dicom_json import SYNTAX_TAG, UTF8, minimal
 from models.imaging.files import sha256_of
+from models.imaging.packing import inflated, packed
 from models.imaging.ports import Description, ImageParser, MissingObjectError, NotAnImageError, ObjectStorage
 from models.imaging.stores import descriptions
-from models.imaging.stores.descriptions import Described, inflated
+from models.imaging.stores.descriptions import Described
 from models.imaging.stores.places import DicomObject, object_of, place_now
 from models.imaging.stores.studies import note_problem
 from models.imaging.tables import RadiologySeries
@@ -65,6 +67,19 @@ class Describing:
             self.describe_series(series.id)
             return descriptions.make_metadata(session, self.tenant_id, series.id, self._damaged(series.id))
 
+    def study_marks(self, series: Sequence[RadiologySeries]) -> Sequence[str]:
+        """What changes with the metadata of any of these series, made now where it is not there; RetryableError.
+
+        Nothing while an image of them is damaged, or came just now: what is told then is not kept.
+        """
+        marks = self._marks(series)
+        missing = [one for one in series if one.id not in marks]
+        for one in missing:
+            self.series_metadata(one)
+        if missing:
+            marks = self._marks(series)
+        return [marks[one.id] for one in series] if len(marks) == len(series) else []
+
     def describe_series(self, series_id: int) -> int:
         """Describe those images of a series that are not; how many."""
         total = 0
@@ -79,14 +94,14 @@ class Describing:
             self.describe_rows(rows)
 
     def image_metadata(self, image_id: int) -> bytes:
-        """An image's DICOM JSON object, zlib-compressed; what its row says while its object is damaged."""
+        """The gzip of the JSON array of one image; what its row says while its object is damaged."""
         kept = self._kept(image_id)
         if kept is None:
             self.describe_image(image_id)
             kept = self._kept(image_id)
         if kept is not None:
             return kept
-        return next((_said(row) for row in self._undescribed(image_id=image_id)), zlib.compress(b"{}"))
+        return next((_said(row) for row in self._undescribed(image_id=image_id)), packed([(b"{}",)]))
 
     def describe_rows(self, rows: Sequence[Row[Any]]) -> int:
         """Describe these (study, series, image), some at a time; how many. Those that are damaged are left out."""
@@ -105,6 +120,10 @@ class Describing:
     def _kept(self, image_id: int) -> bytes | None:
         with tenant_session(self.tenant_id) as session:
             return descriptions.metadata_of_image(session, self.tenant_id, image_id)
+
+    def _marks(self, series: Sequence[RadiologySeries]) -> dict[int, str]:
+        with tenant_session(self.tenant_id) as session:
+            return descriptions.kept_marks(session, self.tenant_id, series)
 
     def _damaged(self, series_id: int) -> dict[int, bytes]:
         """What the rows say of those images of a series that cannot be described."""
@@ -132,9 +151,7 @@ class Describing:
             if described is None:
                 self._note(found, "corrupt")
                 return None
-            return Described(
-                found.image_id, found.checksum, _with_syntax(described), _places(described, found.checksum)
-            )
+            return Described(found.image_id, found.checksum, _packed(described), _places(described, found.checksum))
         return None
 
     def _read(self, row: Row[Any], found: DicomObject) -> Description | None:
@@ -199,7 +216,7 @@ def file_of(found: DicomObject, storage: ObjectStorage, make_path: Callable[[], 
 
 
 def _said(row: Row[Any]) -> bytes:
-    return _with_syntax(_of_columns(row))
+    return _packed(_of_columns(row))
 
 
 def _of_columns(row: Row[Any]) -> Description:
@@ -207,22 +224,22 @@ def _of_columns(row: Row[Any]) -> Description:
     return Description(zlib.compress(text), row[2].transfer_syntax_uid, (), {}, is_complete=False)
 
 
-def _with_syntax(described: Description) -> bytes:
+def _packed(described: Description) -> bytes:
     """The metadata with the transfer syntax the object is in (0008,3002): a file's header is no part of it."""
     syntax = json.dumps({"vr": "UI", "Value": [described.transfer_syntax_uid]}).encode()
     name = b'"' + SYNTAX_TAG.encode() + b'":'
-    if _says(described.metadata, name) or not next(inflated(described.metadata), b"").startswith(_FIRST):
-        return described.metadata
-    packer = zlib.compressobj()
-    pieces = inflated(described.metadata)
-    head = _FIRST + name + syntax + b"," + next(pieces)[len(_FIRST) :]
-    return b"".join([packer.compress(head), *(packer.compress(piece) for piece in pieces), packer.flush()])
+    is_said = _says(described.metadata, name)
+    pieces = inflated((described.metadata,))
+    head = next(pieces, b"")
+    if not is_said and head.startswith(_FIRST):
+        head = _FIRST + name + syntax + b"," + head[len(_FIRST) :]
+    return packed([chain((head,), pieces)])
 
 
 def _says(deflated: bytes, name: bytes) -> bool:
     """Whether this stands anywhere in the text."""
     end = b""
-    for piece in inflated(deflated):
+    for piece in inflated((deflated,)):
         if name in end + piece:
             return True
         end = piece[-len(name) :]

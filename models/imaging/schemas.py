@@ -1,5 +1,6 @@
 """What people and programs send about images."""
 
+import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -11,11 +12,18 @@ from models.kernel.fields import Code, Id, Line, Name, Report, Text, one_line
 
 MOST_IMAGES = 5000
 """Of one declaration."""
+_CODE_STRING = re.compile(r"[A-Za-z0-9 _]{1,16}")
 
 
 def _modality(value: str) -> str:
     if value.upper() not in MODALITIES:
         raise ValueError("is not a modality of DICOM (CR, CT, DX, MR, US ...)")
+    return value.upper()
+
+
+def _code_string(value: str) -> str:
+    if _CODE_STRING.fullmatch(value) is None:
+        raise ValueError("is not a code: at most 16 letters, digits, spaces and underscores")
     return value.upper()
 
 
@@ -27,6 +35,8 @@ def _mime_type(value: str) -> str:
 
 Uid = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_UID), AfterValidator(uid)]
 Modality = Annotated[str, StringConstraints(strip_whitespace=True, max_length=16), AfterValidator(_modality)]
+AnyModality = Annotated[str, StringConstraints(strip_whitespace=True, max_length=16), AfterValidator(_code_string)]
+"""What is looked for: files may name a modality that DICOM does not define, or no longer (CS: PS3.5, 6.2)."""
 Sha256 = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, pattern="^[0-9a-fA-F]{64}$"),

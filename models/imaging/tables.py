@@ -163,9 +163,10 @@ class RadiologyImage(TenantRow, Base):
 
 
 class ImageDescription(TenantRow, Base):
-    """All attributes of an image as DICOM JSON, made once. Both columns are zlib-compressed.
+    """All attributes of an image as DICOM JSON, made once.
 
-    `places` is JSON: where frames and bulk data lie in the file (models.imaging.ports.Description).
+    `metadata` is the gzip of an array of one object (models.imaging.packing), in older rows the zlib of the object.
+    `places` is the zlib of JSON: where frames and bulk data lie in the file (models.imaging.ports.Description).
     """
 
     __tablename__ = "image_description"

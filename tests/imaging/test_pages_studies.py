@@ -103,6 +103,25 @@ def test_a_filter_that_cannot_be_read_is_named(technician: Desk, studies: tuple[
     assert page.value("q") == "stray"
 
 
+def test_the_modality_looked_for_is_shown_though_it_is_not_offered(clinic: Clinic, technician: Desk) -> None:
+    for number, modality in enumerate(("ZZ", "MR")):
+        uid = f"1.2.{number}"
+        store(clinic, ct(1, study_uid=uid, series_uid=f"{uid}.1", Modality=modality, StudyDescription=f"Of {modality}"))
+    offered = [one.attributes["value"] for one in technician.get("/radiology/studies").of("option")]
+    assert {"", "CT", "MR"} < set(offered)
+    for given, found, options in (("zz", "ZZ", ["ZZ"]), ("MR", "MR", []), ("mr", "MR", []), ("SEG", "", ["SEG"])):
+        page = technician.get(f"/radiology/studies?modality={given}")
+        assert {one for one in ("ZZ", "MR") if f"Of {one}" in page.text} == ({found} if found else set()), given
+        assert [one.attributes["value"] for one in page.of("option")] == [*offered, *options]
+        [chosen] = [one.attributes["value"] for one in page.of("option") if "selected" in one.attributes]
+        assert chosen == given.upper()
+    refused = technician.get("/radiology/studies?modality=<C%3BT>&q=Of")
+    assert refused.status == 422
+    assert refused.of("select", id="filter-modality", aria_invalid="true")
+    assert refused.value("q") == "Of"
+    assert "<C;T>" not in refused.source
+
+
 def test_looking_is_noted(clinic: Clinic, technician: Desk, studies: tuple[int, int]) -> None:
     technician.get("/radiology/studies")
     assert len(audited(clinic.tenant_id, "patient.read")) == 1
