@@ -38,11 +38,11 @@ def test_the_work_list_offers_what_can_be_done_next(lab: Lab) -> None:
     lab.answer(analysed)
     technician, verifier = sit_down(lab, "tina2", "technician"), sit_down(lab, "nora", "verifier")
     page = technician.get("/worklist")
-    assert page.of("a", id=f"enter-{by_hand}", href=f"/assignments/{by_hand}/result")
+    assert page.of("a", id=f"go-{by_hand}", href=f"/assignments/{by_hand}/result")
     assert page.of("a", id=f"go-{analysed}") == []
     (link,) = verifier.get("/worklist").of("a", id=f"go-{analysed}")
     assert link.text.strip() == "Verify"
-    assert verifier.get("/worklist").of("a", id=f"enter-{by_hand}") == []
+    assert verifier.get("/worklist").of("a", id=f"go-{by_hand}") == []
 
 
 def test_a_doctor_is_led_to_no_page_that_is_refused(lab: Lab) -> None:
