@@ -14,8 +14,9 @@ TENANT = 7
 
 def looked(number: int, **more: Any) -> Looked:
     """A CT image of one series."""
-    said = {"study_uid": STUDY, "series_uid": SERIES, "image_uid": f"{SERIES}.{number}", "patient_code": "P123"}
-    return Looked(number, **({"modality": "CT", "instance_number": number} | said | more))
+    said: dict[str, Any] = {"modality": "CT", "instance_number": number, "patient_code": "P123"}
+    uids = {"study_uid": STUDY, "series_uid": SERIES, "image_uid": f"{SERIES}.{number}"}
+    return Looked(number, **(said | uids | more))
 
 
 def judged(*files: Looked, has_order: bool = False) -> Judged:
