@@ -11,7 +11,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## virtual environment with the locked dependencies (first time: downloads 330 MB, 1 GB on disk)
+setup: $(STAMP) ## virtual environment with the locked dependencies (first time: downloads 420 MB, 1.3 GB on disk)
 
 $(STAMP): uv.lock pyproject.toml .ci/setup .ci/find-python api/imaging/ohif_files.py
 	@.ci/setup

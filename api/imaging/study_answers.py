@@ -21,7 +21,7 @@ class StudyAnswer(BaseModel):
     modality: str
     study_date: date | None
     patient_name: str
-    created_at: datetime
+    created_at: datetime = Field(description="In whole seconds")
     patient_id: str = Field(description="The patient's code in the files (0010,0020)")
     accession_number: str
     modalities: list[str]
@@ -32,12 +32,13 @@ class StudyAnswer(BaseModel):
     @classmethod
     def of(cls, study: RadiologyStudy) -> Self:
         """From its row."""
-        own = ("radiology_order", "patient_id", "patient_name")
+        own = ("radiology_order", "patient_id", "patient_name", "created_at")
         return cls(
             **{name: getattr(study, name) for name in StudyAnswer.model_fields if name not in own},
             radiology_order=study.radiology_order_id,
             patient_id=study.patient_code,
             patient_name=shown_name(study.patient_name),
+            created_at=study.created_at.replace(microsecond=0),  # `2026-01-15T10:00:00Z`, as documented
         )
 
 

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 
+import structlog
+
 from models.imaging.files import keep, sha256_of
 from models.imaging.offers import Offer, said_of
 from models.imaging.ports import DICOM, ImageParser, ObjectStorage
@@ -16,11 +18,14 @@ from models.imaging.stores.writing import Bytes, NewImage, Taken, Writing, write
 from models.imaging.stores.writing_groups import Member, finish_group, insert_group
 from models.imaging.uids import derived_uid
 from models.kernel.audit import Actor
+from models.kernel.errors import LabwireError
 from models.kernel.pipeline import Pipeline
 from models.kernel.tenancy import tenant_pipeline, tenant_session
 
 THREADS = 16
 """That put the objects of groups."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,10 @@ class Intake:
                     for (uid, taken), keys in zip(made.items(), kept, strict=True)
                 ]
                 finish_group(pipeline, self._tenant_id, members)
-        except Exception:  # noqa: BLE001 # met again, and told, by the one it is about
+        except (LabwireError, NotLetInError):
+            return None
+        except Exception as error:  # noqa: BLE001 # met again, and told, by the one it is about; unless it is the group's
+            log.warning("a group of images is stored one by one", tenant=self._tenant_id, error=type(error).__name__)
             return None
         return {by_uid[uid]: taken for uid, taken in made.items()}
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.kernel.errors import RetryableError
+from models.kernel.settings import settings
 from tasks.clients.storage.mounting import MARK
 from tasks.imaging import unpacking
 from tests.imaging.dicoms import ct
@@ -106,6 +107,19 @@ def test_sources_are_bounded_in_number_and_size(drop: Drop, monkeypatch: pytest.
         *("too_many_files", "too_many_files", "too_large", "too_large")
     ]
     assert (drop.uids(), drop.clinic.spool()) == ([], [])
+
+
+def test_one_file_that_is_too_large_keeps_its_whole_source_out(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a megabyte here; the settings' least."""
+    monkeypatch.setenv("LABWIRE_RADIOLOGY_LARGEST_MB", "1")
+    settings.cache_clear()
+    files = {"1": ct(1), "2": ct(2, size=800)}
+    drop.put("a.zip", zipped(files))
+    drop.put("b", files)
+    drop.put("c", study(1))
+    assert [source.rule for source in drop.run().sources] == ["too_large", "too_large", ""]
+    assert [name for name in drop.names("quarantine") if not name.endswith(".txt")] != []
+    assert (drop.names("archive") != [], len(drop.uids()), drop.clinic.spool()) == (True, 1, [])
 
 
 @pytest.mark.parametrize("kind", ["link", "folder link", "pipe", "link as source"])

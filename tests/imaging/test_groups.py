@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from models.imaging import intake as module
 from models.imaging.files import sync_file
@@ -133,6 +134,24 @@ def test_what_one_cannot_keep_is_its_own_failure(clinic: Clinic, sizes: Counter[
     assert {index + 2 for index, one in enumerate(results) if one == "again"} == {9, 20}
     assert clinic.rows("SELECT image_count FROM radiology_study") == [(27,)]
     assert len(clinic.rows("SELECT 1 FROM radiology_image")) == len(clinic.objects()) == 27
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("of Doe^Jo"), RetryableError("the disk is full")])
+def test_a_group_that_fails_is_stored_one_by_one_and_what_nobody_foresaw_is_logged_without_its_message(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    clinic.stow(ct(1))
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "finish_group", fail)
+    with capture_logs() as logs:
+        results = take_all(clinic, Breaking("north"), [ct(2), ct(3)])
+    assert [isinstance(one, Stored) for one in results] == [True, True]
+    said = {"event": "a group of images is stored one by one", "log_level": "warning", "tenant": clinic.tenant_id}
+    is_foreseen = isinstance(error, RetryableError)
+    assert logs == ([] if is_foreseen else [said | {"error": "ZeroDivisionError"}])
 
 
 def test_one_uid_twice_in_a_group_is_stored_once_with_the_first_bytes(clinic: Clinic, sizes: Counter[int]) -> None:

@@ -1,11 +1,13 @@
 """The documented reading endpoints answer as documented, with their slash and without it."""
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from models.kernel.clock import utc_now
 from models.kernel.settings import settings
 from tests.api.helpers import audited, client
 from tests.imaging.conftest import Clinic
@@ -44,7 +46,8 @@ def study_id(clinic: Clinic) -> int:
 def test_the_list_of_studies(clinic: Clinic, order_id: int) -> None:
     [study] = get(clinic, "/studies/", radiology_order_id=order_id).json()
     created_at = study.pop("created_at")
-    assert datetime.fromisoformat(created_at).tzinfo is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created_at)
+    assert abs(datetime.fromisoformat(created_at) - utc_now()) < timedelta(minutes=10)
     assert study == {
         "id": study_id(clinic),
         "study_uid": STUDY,
